@@ -1,0 +1,5 @@
+"""``python -m edge_cns``."""
+
+from edge_cns.cli import main
+
+main()

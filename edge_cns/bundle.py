@@ -1,0 +1,260 @@
+"""The bundle ``NAME.cns/``: the unit that is shipped, verified and loaded.
+
+``manifest.json`` lists the SHA-256 of every other file and is checked first. Each file is read once, into memory;
+what was hashed is what is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_cns.atomic import new_folder, write_bytes
+from edge_cns.contract import Contract, load_json
+from edge_cns.errors import BadInputError, OperationError, TamperedError, UnsupportedError
+
+__all__ = [
+    "FOR_CONVERSION",
+    "MANIFEST",
+    "REQUIRED",
+    "Bundle",
+    "read_arrays",
+    "read_bundle",
+    "reseal",
+    "strip",
+    "write_arrays",
+    "write_bundle",
+]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+REQUIRED = ("model.tflite", "contract.json", "golden.npz", "quantisation.json", "model_card.md", "patients.json")
+FOR_CONVERSION = ("float.tflite", "calibration.npz")
+"""What later targets are converted from; a device does not need it."""
+_SIGNATURES = ("model.sig",)
+_MAX_FILE = 512 * 2**20  # bytes: twenty times the largest model of the family
+_MAX_MANIFEST = 64 * 2**10
+OUTCOMES = ("passed", "undecided", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle in memory.
+
+    Attributes:
+        path: where it was read from.
+        files: content by file name, as the manifest lists them.
+        contract: parsed ``contract.json``.
+        quantisation: parsed ``quantisation.json``: the gate's report.
+    """
+
+    path: Path
+    files: Mapping[str, bytes]
+    contract: Contract
+    quantisation: Mapping[str, Any]
+
+    @property
+    def proof(self) -> str:
+        """The gate's outcome: ``passed``, ``undecided``, or ``failed`` (written with ``--allow-drift``)."""
+        return str(self.quantisation["outcome"])
+
+    @property
+    def patients(self) -> Any:
+        """Salted hashes of patient ids by set, as ``data.splits`` wrote them."""
+        return load_json(self.files["patients.json"], "patients.json")
+
+    def require_proof(self) -> None:
+        """Refuse a bundle whose quantisation was not proven.
+
+        Raises:
+            UnsupportedError: the gate's outcome is not ``passed``.
+        """
+        if self.proof != "passed":
+            raise UnsupportedError(
+                f"{self.path}: quantisation is {self.proof}, and --require-proof asks for a proof; "
+                "convert it with more gate patients, or leave the option out"
+            )
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises:
+        BadInputError: not a bundle, or a file in it cannot be parsed.
+        TamperedError: a file is missing, unlisted, or differs from its digest.
+        UnsupportedError: written in a format this version does not know.
+    """
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise BadInputError(f"{path} {what}; a bundle is a folder NAME.cns made by edge-cns convert")
+    digests = _read_manifest(path)
+    present = {entry.name for entry in os.scandir(path)} - {MANIFEST, *_SIGNATURES}
+    if odd := sorted(present ^ set(digests)):
+        word = "is listed but missing" if odd[0] in digests else "is not listed in the manifest"
+        raise TamperedError(f"{path}: {odd[0]} {word}; fetch the bundle again")
+    files: dict[str, bytes] = {}
+    for name, digest in digests.items():
+        files[name] = _read_regular(path / name, _MAX_FILE)
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise TamperedError(f"{path}: {name} does not match its digest in {MANIFEST}; fetch the bundle again")
+    if missing := sorted(set(REQUIRED) - set(files)):
+        raise BadInputError(f"{path}: {missing[0]} is missing; make the bundle with edge-cns convert")
+    try:
+        contract = Contract.from_bytes(files["contract.json"])
+        quantisation = load_json(files["quantisation.json"], "quantisation.json")
+    except BadInputError as error:
+        raise BadInputError(f"{path}: {error}") from None
+    if not isinstance(quantisation, dict) or quantisation.get("outcome") not in OUTCOMES:
+        raise BadInputError(
+            f"{path}: quantisation.json has no outcome of {', '.join(OUTCOMES)}; convert the model again"
+        )
+    return Bundle(path, files, contract, quantisation)
+
+
+def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a bundle whole or not at all.
+
+    Args:
+        path: ``NAME.cns``; must not exist.
+        files: content by name; at least `REQUIRED`.
+
+    Raises:
+        BadInputError: ``path`` exists or does not end in ``.cns``.
+        OSError: full disk or read-only folder; nothing is left behind.
+    """
+    if path.suffix != ".cns":
+        raise BadInputError(f"{path} is not a bundle's name; end it in .cns")
+    assert set(REQUIRED) <= set(files)
+    with new_folder(path) as folder:
+        _write_files(folder, files)
+
+
+def reseal(path: Path) -> tuple[str, ...]:
+    """Make the manifest fit the files again and drop signatures, which no longer hold.
+
+    Returns:
+        Names of the files whose digest changed.
+    """
+    _check_folder(path)
+    try:
+        old = _read_manifest(path)
+    except (TamperedError, BadInputError, UnsupportedError):
+        old = {}
+    names = sorted({entry.name for entry in os.scandir(path)} - {MANIFEST, *_SIGNATURES})
+    digests = {name: hashlib.sha256(_read_regular(path / name, _MAX_FILE)).hexdigest() for name in names}
+    for name in _SIGNATURES:
+        (path / name).unlink(missing_ok=True)
+    write_bytes(path / MANIFEST, _manifest(digests))
+    return tuple(name for name in names if old.get(name) != digests[name])
+
+
+def strip(path: Path) -> tuple[str, ...]:
+    """Drop what only conversion needs (`FOR_CONVERSION`) from a verified bundle, for a device.
+
+    Returns:
+        Names of the files that were dropped.
+    """
+    bundle = read_bundle(path)
+    dropped = tuple(name for name in FOR_CONVERSION if name in bundle.files)
+    if dropped:
+        replacement = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        old = replacement.with_suffix(".old")
+        try:
+            _write_files(replacement, {n: c for n, c in bundle.files.items() if n not in dropped})
+            replacement.chmod(0o755)
+            path.rename(old)
+            replacement.rename(path)
+        finally:
+            shutil.rmtree(replacement, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    return dropped
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Encode arrays as a compressed ``.npz`` whose bytes depend on the arrays alone."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def read_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """Decode a ``.npz``, never unpickling and never growing past `_MAX_FILE`.
+
+    Raises:
+        BadInputError: not such an archive; the text names the file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MAX_FILE:
+                raise ValueError("it unpacks to more than a bundle may hold")
+        with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
+            return {key: np.asarray(loaded[key]) for key in loaded.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+        raise BadInputError(f"{name} is not a valid array archive ({error}); fetch it again") from None
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    write_bytes(folder / MANIFEST, _manifest({n: hashlib.sha256(c).hexdigest() for n, c in files.items()}))
+
+
+def _manifest(digests: Mapping[str, str]) -> bytes:
+    # Not one byte of white space: every byte of the file is then part of what is checked.
+    value = {"files": dict(sorted(digests.items())), "format": FORMAT}
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    if not (path / MANIFEST).exists():
+        raise BadInputError(f"{path} has no {MANIFEST}; a bundle is a folder NAME.cns made by edge-cns convert")
+    try:
+        value = load_json(_read_regular(path / MANIFEST, _MAX_MANIFEST), MANIFEST)
+    except BadInputError as error:
+        raise TamperedError(f"{path}: {error}") from None
+    if not isinstance(value, dict) or set(value) != {"files", "format"} or not isinstance(value["files"], dict):
+        raise TamperedError(f"{path}: {MANIFEST} is not a bundle's manifest; fetch the bundle again")
+    if value["format"] != FORMAT:
+        raise UnsupportedError(f"{path}: bundle format is {value['format']!r}, this program reads {FORMAT}")
+    for name, digest in value["files"].items():
+        if name != Path(name).name or name in ("", ".", "..", MANIFEST) or not isinstance(digest, str):
+            raise TamperedError(f"{path}: {MANIFEST} lists {name!r}, which is no file of a bundle")
+    return dict(value["files"])
+
+
+def _check_folder(path: Path) -> None:
+    if not (path / MANIFEST).exists():
+        raise BadInputError(f"{path} has no {MANIFEST}; a bundle is a folder NAME.cns made by edge-cns convert")
+
+
+def _read_regular(path: Path, limit: int) -> bytes:
+    """Read a file that is no link, device or pipe, from one open."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise OperationError(f"{path} cannot be read ({error.strerror})") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise TamperedError(f"{path} is not a regular file; fetch the bundle again")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise BadInputError(f"{path} has more than {limit} bytes; it is no part of a bundle")
+    return content

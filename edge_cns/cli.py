@@ -1,0 +1,97 @@
+"""The command line: every command is loaded when it is called, every error is one line.
+
+Exit status: 0 done, 1 the gate refused the model, 2 bad input or an unusable machine, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from edge_cns import __version__
+from edge_cns.errors import EdgeCnsError
+
+__all__ = ["COMMANDS", "main", "root"]
+
+COMMANDS: dict[str, str] = {
+    # name: module under edge_cns.commands, in the order of a project's life
+    "demo": "demo",
+    "data": "data",
+    "train": "train",
+    "convert": "convert",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "bench": "bench",
+    "bundle": "bundle",
+    "doctor": "doctor",
+}
+
+
+class _OnDemand(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"edge_cns.commands.{COMMANDS[cmd_name]}").command
+        return command
+
+
+@click.group(cls=_OnDemand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-cns")
+def root() -> None:
+    """Put an ultrasound classifier inside the ultrasound machine.
+
+    Research use only. Not a medical device.
+
+    \b
+    Start here:
+      edge-cns demo --out demo
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit the process."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        status: Any = root.main(arguments, prog_name="edge-cns", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
+        return _fail(error.format_message() + hint)
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except EdgeCnsError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # nobody reads any more; nor shall the flush fail
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return 2

@@ -1,0 +1,1 @@
+"""The commands, one file each: here the parts are put together."""

@@ -1,0 +1,48 @@
+"""What several commands share: options defined once, and progress on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_cns.progress import Progress
+
+__all__ = ["PATH", "as_json", "progress_line", "require_proof", "threads"]
+
+
+PATH = click.Path(path_type=Path)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs in place of text.")
+require_proof = click.option(
+    "--require-proof", is_flag=True, help="Refuse a bundle whose quantisation gate did not pass."
+)
+threads = click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="CPU threads.")
+
+_REDRAW_SECONDS = 0.1
+
+
+def progress_line() -> Progress:
+    """Progress on standard error: a line that is written over, with the time left; in a file, a line a task."""
+    interactive = sys.stderr.isatty()
+    state: dict[str, Any] = {"task": None, "started": 0.0, "drawn": 0.0}
+
+    def show(task: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if task != state["task"]:
+            state.update(task=task, started=now, drawn=0.0)
+        finished = done >= total
+        if not finished and (not interactive or now - state["drawn"] < _REDRAW_SECONDS):
+            return
+        state["drawn"] = now
+        elapsed = now - state["started"]
+        left = f", {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
+        text = f"{task}: {done}/{total}, {elapsed:.0f} s{left}{' ' + note if note else ''}"
+        click.echo(
+            f"\r\x1b[K{text}" + ("\n" if finished else "") if interactive else text, nl=not interactive, err=True
+        )
+
+    return show

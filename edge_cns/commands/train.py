@@ -1,0 +1,81 @@
+"""``edge-cns train``: labelled frames in, a trained classifier out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edge_cns.commands._shared import PATH, progress_line
+from edge_cns.training.run import Settings
+
+__all__ = ["command"]
+
+_DEFAULT = Settings()
+
+
+@click.command(name="train")
+@click.argument("labels", type=PATH, metavar="LABELS.csv")
+@click.option("--out", type=PATH, required=True, help="Folder of the training. An interrupted one goes on.")
+@click.option(
+    "--backbone",
+    default=_DEFAULT.backbone,
+    show_default=True,
+    help="mobilenet_v2, mobilenet_v1, mobilenet_v3_small or efficientnet_lite0.",
+)
+@click.option("--alpha", type=float, default=_DEFAULT.alpha, show_default=True, help="Width of the network.")
+@click.option(
+    "--weights",
+    default=_DEFAULT.weights,
+    show_default=True,
+    metavar="imagenet|none|PATH",
+    help="Where knowledge comes from: ImageNet (EDGE_CNS_WEIGHTS_DIR, Keras's cache, Keras's download), nowhere, a file.",
+)
+@click.option("--image-size", type=int, default=_DEFAULT.image_size, show_default=True, help="Side of the input, px.")
+@click.option("--epochs", type=int, default=_DEFAULT.epochs, show_default=True, help="Of fine-tuning, at most.")
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of all that is drawn.")
+def command(
+    labels: Path,
+    *,
+    out: Path,
+    backbone: str,
+    alpha: float,
+    weights: str,
+    image_size: int,
+    epochs: int,
+    seed: int,
+) -> int | None:
+    """Train a classifier by transfer learning.
+
+    Patients are drawn into four disjoint sets (fit, stop, calibrate, gate); rows of split "test" are never read.
+    A killed training goes on from its last whole epoch when the same command is given again.
+
+    \b
+    Example:
+      edge-cns train scans/labels.csv --out run --epochs 14
+    """
+    from edge_cns.data.manifest import read_manifest
+    from edge_cns.training.train import train
+
+    settings = Settings(
+        backbone=backbone,
+        alpha=alpha,
+        weights=weights,
+        image_size=image_size,
+        epochs=epochs,
+        seed=seed,
+    )
+    try:
+        record = train(read_manifest(labels), out, settings, progress_line())
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; the same command goes on from the last whole epoch in {out}", err=True)
+        return 130
+    best = min(record["history"], key=lambda row: row["stop_loss"])
+    for warning in record["shortcut_warnings"]:
+        click.echo(f"SHORTCUT {warning}")
+    origin = record["weights"]["origin"] if record["weights"] else "random numbers"
+    click.echo(
+        f"{out}: {backbone} from {origin}, kept epoch {best['epoch']} of {len(record['history'])}, "
+        f"accuracy on stop patients {best['stop_accuracy']:.3f}"
+    )
+    return None

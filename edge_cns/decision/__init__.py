@@ -1,0 +1,1 @@
+"""Where a score becomes a statement: numpy only, shared by evaluation and runtime."""

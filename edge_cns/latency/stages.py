@@ -1,0 +1,142 @@
+"""Where the time goes: each stage of the product's path, interleaved with a bare ``invoke()`` of the same model.
+
+The two alternate frame by frame in one process, so that whatever the machine does meanwhile happens to both; the
+ratio of their medians travels between machines better than any absolute time.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_cns.bundle import read_bundle
+from edge_cns.data.phantom import CLASSES, draw_patient, render
+from edge_cns.errors import BadInputError, OperationError
+from edge_cns.frames import Frame
+from edge_cns.latency.environment import environment, memory
+from edge_cns.runtime.backends.table import open_backend
+from edge_cns.runtime.classifier import load
+from edge_cns.runtime.sources.table import open_source
+
+__all__ = ["STAGES", "cold_start", "cart_frames", "measure"]
+
+STAGES = ("bare_invoke", "preprocess", "invoke", "postprocess", "total")
+_PERCENTILES = (50, 90, 99)
+_WARM_UP = 20
+_HELD = 32  # frames of a source that are kept and repeated: reading is not what is measured
+
+_COLD = """
+import sys, time, numpy as np, edge_cns
+imported = time.monotonic_ns()
+classifier = edge_cns.load(sys.argv[1], threads=int(sys.argv[2]))
+loaded = time.monotonic_ns()
+classifier.classify(np.zeros((1080, 1920), np.uint8))
+done = time.monotonic_ns()
+start = int(sys.argv[3])
+print([(t - start) / 1e6 for t in (imported, loaded, done)])
+"""
+
+
+def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | None = None) -> dict[str, Any]:
+    """Measure a bundle on this machine.
+
+    Args:
+        path: the bundle.
+        frames: how many frames are timed.
+        threads: CPU threads of the engine.
+        source: URI of the frames; by default 1080p grey screens with a phantom fan.
+
+    Returns:
+        JSON-ready: ``stages.NAME`` with ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``mean_ms`` for `STAGES`,
+        ``total_over_bare_invoke`` (ratio of medians), ``cold_start_ms``, ``memory``, ``environment``.
+
+    Raises:
+        BadInputError: the bundle or the source cannot be used.
+    """
+    held = _frames_of(source) if source else cart_frames()
+    bundle = read_bundle(path)
+    bare = open_backend("litert", bundle.files["model.tflite"], threads=threads)
+    with load(path, threads=threads) as classifier:
+        samples = {name: np.empty(frames) for name in STAGES}
+        endless: Iterator[Frame] = cycle(held)
+        for i in range(-_WARM_UP, frames):
+            frame = next(endless)
+            t0 = time.perf_counter_ns()
+            bare.invoke()
+            t1 = time.perf_counter_ns()
+            started = time.monotonic_ns()
+            t2 = time.perf_counter_ns()
+            classifier.preprocess(frame)
+            t3 = time.perf_counter_ns()
+            classifier.backend.invoke()
+            t4 = time.perf_counter_ns()
+            classifier.postprocess(frame, started)
+            t5 = time.perf_counter_ns()
+            if i >= 0:
+                for name, span in zip(STAGES, (t1 - t0, t3 - t2, t4 - t3, t5 - t4, t5 - t2), strict=True):
+                    samples[name][i] = span / 1e6
+        memory_now = memory()
+    stages = {name: _summary(values) for name, values in samples.items()}
+    height, width = held[0].pixels.shape[:2]
+    return {
+        "bundle": path.name,
+        "proof": bundle.proof,
+        "frames": frames,
+        "frame_size": [width, height],
+        "source": source or "phantom on a 1080p screen",
+        "threads": threads,
+        "stages": stages,
+        "total_over_bare_invoke": stages["total"]["p50_ms"] / stages["bare_invoke"]["p50_ms"],
+        "cold_start_ms": cold_start(path, threads=threads),
+        "memory": memory_now,
+        "environment": environment(),
+    }
+
+
+def cold_start(path: Path, *, threads: int = 1) -> dict[str, float]:
+    """Milliseconds from the start of a fresh process to ``imported``, ``loaded`` (self-test passed), ``first_verdict``."""
+    command = [sys.executable, "-c", _COLD, str(path), str(threads), str(time.monotonic_ns())]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode != 0:
+        raise OperationError(f"the cold start failed ({(result.stderr.strip() or 'no message').splitlines()[-1]})")
+    imported, loaded, first = json.loads(result.stdout)
+    return {"imported": imported, "loaded": loaded, "first_verdict": first}
+
+
+def cart_frames() -> list[Frame]:
+    """Screens of a cart: 1920x1080 grey, a phantom fan of about 1000x900 px in the middle, text beside it."""
+    frames = []
+    for i, name in enumerate(CLASSES[:4]):
+        fan = cv2.resize(render(draw_patient(name, seed=i), "transthalamic", view=i).pixels, (1000, 900))
+        screen = np.zeros((1080, 1920), np.uint8)
+        screen[90:990, 460:1460] = fan
+        for row, text in enumerate(("PHANTOM", "MI 1.1  TIb 0.4", "13 cm  28 Hz")):
+            cv2.putText(screen, text, (40, 140 + 40 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 220, 2)
+        frames.append(Frame(screen, sequence=i))
+    return frames
+
+
+def _frames_of(uri: str) -> list[Frame]:
+    source = open_source(uri)
+    try:
+        frames = list(islice(source, _HELD))
+    finally:
+        source.close()
+    if not frames:
+        raise BadInputError(f"{uri} delivers no frames; give a clip, a folder of images or a phantom")
+    return frames
+
+
+def _summary(values: NDArray[np.float64] | Sequence[float]) -> dict[str, float]:
+    summary = {f"p{p}_ms": float(v) for p, v in zip(_PERCENTILES, np.percentile(values, _PERCENTILES), strict=True)}
+    return summary | {"mean_ms": float(np.mean(values))}

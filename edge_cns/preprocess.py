@@ -1,0 +1,117 @@
+"""THE way from a frame to the input tensor, shared by training, calibration, evaluation and runtime.
+
+frame ─► region ─► 8-bit grey ─► resize without aliasing ─► letterbox ─► uint8 tensor ─► int8 (p - 128) or float (p / 255)
+
+The result is a ``(height, width)`` uint8 image. Both forms of the tensor are exact functions of it, so whatever
+agrees here agrees everywhere.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_cns.contract import InputSpec
+from edge_cns.errors import BadInputError
+from edge_cns.frames import Frame, Region
+from edge_cns.grey import Grey, grey8
+from edge_cns.region import find_region
+
+__all__ = ["as_float", "fit_within", "image", "quantise_into", "region_of", "resize"]
+
+_FINE = 2.0  # below this reduction INTER_AREA is exact and the region is small enough for it to be cheap
+_DOUBLE, _TRIPLE = 2, 3
+_COARSE = 8.0  # from this reduction on, halving first costs less than it blurs
+
+
+def image(frame: Frame, spec: InputSpec, out: Grey | None = None) -> Grey:
+    """Turn a frame into the network's image.
+
+    Args:
+        frame: any frame.
+        spec: the contract's input.
+        out: ``(spec.height, spec.width)`` uint8 to write into; its padding is rewritten too.
+
+    Returns:
+        ``(spec.height, spec.width)`` uint8; ``out`` when given.
+
+    Raises:
+        BadInputError: the contract's fixed region lies outside the frame.
+    """
+    region = region_of(frame, spec)
+    crop = frame.pixels[region.y : region.y + region.height, region.x : region.x + region.width]
+    grey = grey8(crop, frame.bits_stored)
+    if out is None:
+        out = np.empty((spec.height, spec.width), np.uint8)
+    x, y, width, height = fit_within(region.width, region.height, spec)
+    out[:y] = out[y + height :] = 0
+    out[:, :x] = out[:, x + width :] = 0
+    resize(grey, out[y : y + height, x : x + width])
+    return out
+
+
+def region_of(frame: Frame, spec: InputSpec) -> Region:
+    """The part of the frame that the network sees, px of the frame."""
+    height, width = frame.pixels.shape[:2]
+    if spec.region == "fixed" and spec.fixed_region is not None:
+        region = spec.fixed_region
+        if region.x + region.width > width or region.y + region.height > height:
+            raise BadInputError(f"the contract's fixed {region} does not fit a frame of {width}x{height} px")
+        return region
+    if spec.region == "whole":
+        return Region(0, 0, width, height)
+    return frame.region or find_region(frame)
+
+
+def fit_within(width: int, height: int, spec: InputSpec) -> tuple[int, int, int, int]:
+    """Where an image of ``width`` x ``height`` lands in the tensor: left, top, width, height in tensor px."""
+    if not spec.letterbox:
+        return 0, 0, spec.width, spec.height
+    scale = min(spec.width / width, spec.height / height)
+    w, h = (max(1, min(limit, round(side * scale))) for side, limit in ((width, spec.width), (height, spec.height)))
+    return (spec.width - w) // 2, (spec.height - h) // 2, w, h
+
+
+def resize(grey: Grey, out: Grey) -> None:
+    """Resize into ``out`` with at most 8 grey levels of difference from INTER_AREA on real frames, but faster.
+
+    A fractional INTER_AREA over a whole region costs as much as half the network. Bilinear samples, two or three
+    an output pixel along each axis, averaged, come as near for a fraction of it; `docs/preprocessing.md` has the table.
+
+    Args:
+        grey: ``(H, W)`` uint8.
+        out: ``(h, w)`` uint8, written; need not be contiguous.
+    """
+    height, width = out.shape
+    reduction = min(grey.shape[0] / height, grey.shape[1] / width)
+    while reduction >= _COARSE:
+        rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
+        grey = cv2.resize(grey[: rows * 2, : columns * 2], (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        reduction /= 2
+    if reduction < 1:
+        out[:] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
+    elif reduction < _FINE:
+        out[:] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    elif reduction < _FINE * 1.25:
+        samples = cv2.resize(grey, (width * _DOUBLE, height * _DOUBLE), interpolation=cv2.INTER_LINEAR)
+        out[:] = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
+    else:
+        samples = cv2.resize(grey, (width * _TRIPLE, height * _TRIPLE), interpolation=cv2.INTER_LINEAR)
+        # The centres of a 3x3 box filter are the 3x3 means: INTER_AREA by three, but vectorised.
+        out[:] = cv2.blur(samples, (_TRIPLE, _TRIPLE))[1::_TRIPLE, 1::_TRIPLE]
+
+
+def quantise_into(picture: Grey, tensor: NDArray[np.int8]) -> None:
+    """Write the int8 input: ``p - 128``, which is the same byte with its top bit flipped.
+
+    Args:
+        picture: ``(H, W)`` uint8 from `image`.
+        tensor: ``(1, H, W, 1)`` int8, the engine's own memory.
+    """
+    np.bitwise_xor(picture, 0x80, out=tensor.view(np.uint8).reshape(picture.shape))
+
+
+def as_float(pictures: Grey) -> NDArray[np.float32]:
+    """The float input ``p / 255``: ``(..., H, W)`` uint8 to ``(..., H, W, 1)`` float32 in [0, 1]."""
+    return (pictures.astype(np.float32) / np.float32(255))[..., None]

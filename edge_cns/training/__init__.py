@@ -1,0 +1,1 @@
+"""From labelled frames to ``model.keras``. TensorFlow lives here and in ``converters``."""

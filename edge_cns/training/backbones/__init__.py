@@ -1,0 +1,1 @@
+"""Networks that turn a grey frame into a feature map: `table` lists them, `build` makes them."""

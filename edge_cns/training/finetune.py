@@ -1,0 +1,180 @@
+"""Second stage of transfer learning: the whole network, batch normalisation frozen, resumable after each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_cns.preprocess import as_float
+from edge_cns.progress import Progress
+from edge_cns.training.augment import augment
+from edge_cns.training.head import class_weights
+from edge_cns.training.keras import keras, tf
+from edge_cns.training.model import predict_logits, trunk_of
+from edge_cns.training.run import Checkpoint, Settings, read_checkpoint, write_checkpoint
+
+__all__ = ["LabelledImages", "finetune"]
+
+_WARM_UP_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Network images ``(N, H, W)`` uint8 and class indices ``(N,)`` int64."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def finetune(
+    model: Any, fit: LabelledImages, stop: LabelledImages, settings: Settings, *, path: Path, progress: Progress
+) -> list[dict[str, float]]:
+    """Fine-tune in place; the model ends with the average weights of the best epoch on the *stop* patients.
+
+    Args:
+        model: a classifier with a fitted head.
+        fit, stop: what teaches, and what says when to stop.
+        settings: of the training.
+        path: folder for the checkpoint; if one is there, its epoch is where this goes on.
+        progress: told after each step.
+
+    Returns:
+        The history: a row for each epoch with ``loss``, ``stop_loss`` and ``stop_accuracy``.
+    """
+    state = _State(model, settings, class_weights(fit.labels, model.output["logits"].shape[-1]))
+    history: list[dict[str, float]] = []
+    if checkpoint := read_checkpoint(path):
+        state.restore(checkpoint.arrays)
+        history = checkpoint.history
+    steps = max(1, len(fit.labels) // settings.batch_size)
+    for epoch in range(len(history), settings.epochs):
+        if _exhausted(history, settings.patience):
+            break
+        loss = 0.0
+        for step, (images, labels) in enumerate(_batches(fit, settings, epoch, steps)):
+            loss += state.step(images, labels, epoch * steps + step, settings.epochs * steps)
+            progress(f"fine-tuning, epoch {epoch + 1} of {settings.epochs}", step + 1, steps)
+        row = {"epoch": epoch + 1, "loss": loss / steps} | state.evaluate(stop)
+        if row["stop_loss"] < min((r["stop_loss"] for r in history), default=math.inf):
+            state.keep_best()
+        history.append(row)
+        write_checkpoint(path, Checkpoint(epoch + 1, history, state.arrays()))
+    state.use_best()
+    return history
+
+
+class _State:
+    """Weights, their moving average, the best average so far, and AdamW's moments."""
+
+    def __init__(self, model: Any, settings: Settings, weights: NDArray[np.float32]) -> None:
+        for layer in model.layers:
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        self._model, self._settings = model, settings
+        self._variables = model.trainable_variables
+        self._average = [tf.Variable(v) for v in self._variables]
+        self._best = [v.numpy() for v in self._variables]
+        self._optimizer = keras.optimizers.AdamW(weight_decay=settings.weight_decay)
+        self._optimizer.exclude_from_weight_decay(var_names=["bias"])
+        self._optimizer.build(self._variables)
+        self._train = self._make_step(tf.constant(weights))
+
+    def _make_step(self, weights: Any) -> Any:
+        trunk, cam = trunk_of(self._model), self._model.get_layer("cam")
+        keep, seed = 1 - self._settings.dropout, self._settings.seed
+
+        @tf.function
+        def train(images: Any, labels: Any, step: Any, decay: Any) -> Any:
+            with tf.GradientTape() as tape:
+                features = trunk(images, training=False)
+                shape = [tf.shape(features)[0], 1, 1, features.shape[-1]]
+                kept = tf.random.stateless_uniform(shape, tf.stack([seed, step])) < keep
+                logits = tf.reduce_mean(cam(features * tf.cast(kept, tf.float32) / keep), axis=(1, 2))
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                loss = tf.reduce_mean(losses * tf.gather(weights, labels))
+            self._optimizer.apply_gradients(zip(tape.gradient(loss, self._variables), self._variables, strict=True))
+            for average, variable in zip(self._average, self._variables, strict=True):
+                average.assign(decay * average + (1 - decay) * variable)
+            return loss
+
+        return train
+
+    def step(self, images: NDArray[np.float32], labels: NDArray[np.int64], step: int, total: int) -> float:
+        warm_up = min(_WARM_UP_STEPS, max(1, total // 10))
+        rate = min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / total))
+        self._optimizer.learning_rate.assign(self._settings.learning_rate * rate)
+        decay = min(self._settings.average, (1 + step) / (10 + step))  # an average of few steps forgets faster
+        arguments = (
+            tf.constant(images),
+            tf.constant(labels),
+            tf.constant(step, tf.int32),
+            tf.constant(decay, tf.float32),
+        )
+        return float(self._train(*arguments))
+
+    def evaluate(self, stop: LabelledImages) -> dict[str, float]:
+        """Loss and accuracy of the average weights."""
+        current = [v.numpy() for v in self._variables]
+        self._assign(self._variables, [v.numpy() for v in self._average])
+        logits = predict_logits(self._model, stop.images).astype(np.float64)
+        self._assign(self._variables, current)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        loss = -log_probabilities[np.arange(len(stop.labels)), stop.labels].mean()
+        return {"stop_loss": float(loss), "stop_accuracy": float((logits.argmax(axis=1) == stop.labels).mean())}
+
+    def keep_best(self) -> None:
+        self._best = [v.numpy() for v in self._average]
+
+    def use_best(self) -> None:
+        self._assign(self._variables, self._best)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        named = {"weights": self._variables, "average": self._average, "optimizer": self._optimizer.variables}
+        found = {f"{kind}/{i}": v.numpy() for kind, variables in named.items() for i, v in enumerate(variables)}
+        return found | {f"best/{i}": values for i, values in enumerate(self._best)}
+
+    def restore(self, arrays: Any) -> None:
+        named = {"weights": self._variables, "average": self._average, "optimizer": self._optimizer.variables}
+        for kind, variables in named.items():
+            self._assign(variables, [arrays[f"{kind}/{i}"] for i in range(len(variables))])
+        self._best = [arrays[f"best/{i}"] for i in range(len(self._variables))]
+
+    @staticmethod
+    def _assign(variables: Any, values: Any) -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _batches(
+    fit: LabelledImages, settings: Settings, epoch: int, steps: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """An epoch's batches, each made while the one before is being learned; they depend on seed and epoch alone."""
+    order = np.random.default_rng([settings.seed, epoch]).permutation(len(fit.labels))
+
+    def make(step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+        random = np.random.default_rng([settings.seed, epoch, step])
+        return as_float(np.stack([augment(fit.images[i], settings.augmentation, random) for i in chosen])), fit.labels[
+            chosen
+        ]
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(make, 0)
+        for step in range(steps):
+            batch = ahead.result()
+            if step + 1 < steps:
+                ahead = pool.submit(make, step + 1)
+            yield batch
+
+
+def _exhausted(history: list[dict[str, float]], patience: int) -> bool:
+    """Whether the last ``patience`` epochs brought no gain."""
+    losses = [row["stop_loss"] for row in history]
+    return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])

@@ -1,0 +1,106 @@
+"""Quantisation-aware training: the classifier learns on with int8 rounding simulated in its graph.
+
+Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_cns.contract import OUTPUTS
+from edge_cns.errors import UnsupportedError
+from edge_cns.extras import require
+from edge_cns.preprocess import as_float
+from edge_cns.progress import Progress, silent
+from edge_cns.training.augment import Augmentation, augment
+from edge_cns.training.finetune import LabelledImages
+from edge_cns.training.head import class_weights
+from edge_cns.training.keras import keras, tf
+
+__all__ = ["train_quantised"]
+
+_RATE = 1e-5
+_BATCH = 16
+_STEPS_AT_LEAST = 60  # the moving averages of the ranges need about that many to settle
+
+
+def train_quantised(
+    model: Any,
+    fit: LabelledImages,
+    augmentation: Augmentation,
+    *,
+    epochs: int = 2,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Any:
+    """Fine-tune a copy of a trained classifier with simulated quantisation; batch normalisation stays frozen.
+
+    Args:
+        model: trained classifier; untouched.
+        fit: frames of *fit* patients.
+        augmentation: the variation it was trained with.
+        epochs: passes over the frames; small sets get more, until there are enough steps.
+        seed: of everything that is drawn.
+        progress: told after each step.
+
+    Returns:
+        A model with the same input and outputs whose conversion uses the learned ranges; its input range is pinned to
+        [0, 1].
+
+    Raises:
+        UnsupportedError: the network has a layer that the toolkit cannot quantise.
+        MissingExtraError: tensorflow-model-optimization is not installed.
+    """
+    quantised = _simulate(model)
+    variables = quantised.trainable_variables
+    optimizer = keras.optimizers.Adam(_RATE)
+    weights = tf.constant(class_weights(fit.labels, len(model.get_layer("cam").bias)))
+
+    @tf.function
+    def step(images: Any, labels: Any) -> None:
+        with tf.GradientTape() as tape:
+            logits = quantised(images, training=True)["logits"]
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses * tf.gather(weights, labels))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+    random = np.random.default_rng(seed)
+    per_epoch = max(1, len(fit.labels) // _BATCH)
+    steps = max(epochs * per_epoch, _STEPS_AT_LEAST)
+    for i in range(steps):
+        if i % per_epoch == 0:
+            order = random.permutation(len(fit.labels))
+        chosen = order[(i % per_epoch) * _BATCH :][:_BATCH]
+        images = as_float(np.stack([augment(fit.images[j], augmentation, random) for j in chosen]))
+        step(tf.constant(images), tf.constant(fit.labels[chosen]))
+        progress("quantisation-aware training", i + 1, steps)
+    return quantised
+
+
+def _simulate(model: Any) -> Any:
+    """Copy the model with simulated quantisation at every layer."""
+    quantize = require("tensorflow_model_optimization.quantization.keras", "train")
+    plain = keras.Model(model.input, [model.output[name] for name in OUTPUTS])
+    try:
+        wrapped = quantize.quantize_model(plain)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UnsupportedError(f"this network cannot be trained quantised ({reason}); use --quantize ptq") from None
+    for layer in wrapped.layers:
+        inner = getattr(layer, "layer", layer)
+        if isinstance(inner, keras.layers.BatchNormalization):
+            inner.trainable = False
+    _pin_input(wrapped)
+    return keras.Model(wrapped.input, dict(zip(OUTPUTS, wrapped.output, strict=True)))
+
+
+def _pin_input(wrapped: Any) -> None:
+    """Fix the range of the input to [0, 1]: its quantiser only ever widens what it starts with."""
+    layer = next(layer for layer in wrapped.layers if type(layer).__name__ == "QuantizeLayer")
+    for variable in layer.variables:
+        if "min" in variable.name:
+            variable.assign(0.0)
+        elif "max" in variable.name:
+            variable.assign(1.0)

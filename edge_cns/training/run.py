@@ -1,0 +1,210 @@
+"""The folder of a training: ``settings.json`` first, a checkpoint after each epoch, ``run.json`` when it is finished.
+
+RUN/settings.json   what was asked for; another request on an unfinished folder is refused
+RUN/checkpoint.npz  weights, moments, average and best so far, with the history: the last whole epoch
+RUN/model.keras     the trained classifier
+RUN/run.json        all that produced it; its presence says that the training is finished
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_cns.atomic import write_bytes, write_json
+from edge_cns.bundle import read_arrays
+from edge_cns.contract import Contract, load_json
+from edge_cns.errors import BadInputError
+from edge_cns.training.augment import Augmentation
+
+__all__ = [
+    "MODEL",
+    "Checkpoint",
+    "FinishedRun",
+    "Settings",
+    "finish_run",
+    "open_run",
+    "read_checkpoint",
+    "read_run",
+    "write_checkpoint",
+]
+
+_SETTINGS, _CHECKPOINT, _RUN, MODEL = "settings.json", "checkpoint.npz", "run.json", "model.keras"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training is asked for.
+
+    Attributes:
+        backbone, alpha, image_size: the network.
+        weights: ``imagenet``, ``none`` or a path.
+        epochs: of fine-tuning at most; it stops early when the *stop* patients no longer gain.
+        patience: epochs without gain before it stops.
+        batch_size: frames a step.
+        learning_rate: of AdamW at its peak; rises over the first steps, then falls as a cosine.
+        weight_decay: of AdamW, on kernels only.
+        average: decay of the exponential moving average of the weights, which is what is kept.
+        dropout: share of feature channels left out in a step.
+        seed: of everything that is drawn.
+        augmentation: ranges of variation.
+    """
+
+    backbone: str = "mobilenet_v2"
+    alpha: float = 1.0
+    weights: str = "imagenet"
+    image_size: int = 224
+    epochs: int = 14
+    patience: int = 6
+    batch_size: int = 16
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.01
+    average: float = 0.98
+    dropout: float = 0.2
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise BadInputError(f"epochs is {self.epochs}; give at least 1")
+        if self.seed < 0:
+            raise BadInputError(f"seed is {self.seed}; give 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state after a whole epoch.
+
+    Attributes:
+        epoch: epochs done.
+        history: a row for each.
+        arrays: every variable by name.
+    """
+
+    epoch: int
+    history: list[dict[str, float]]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A finished training, as conversion needs it.
+
+    Attributes:
+        path: its folder.
+        contract: of the model, before calibration.
+        labels: the ``labels.csv`` it was trained on, and its digest.
+        sets: set name by patient id.
+        settings: what was asked for.
+        record: all of ``run.json``.
+    """
+
+    path: Path
+    contract: Contract
+    settings: Settings
+    labels: Path
+    labels_sha256: str
+    sets: Mapping[str, str]
+    record: Mapping[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The Keras model."""
+        return self.path / MODEL
+
+
+def check_run(path: Path, settings: Settings, labels: Path, labels_sha256: str) -> None:
+    """Find out whether a folder can take this training, touching nothing.
+
+    Raises:
+        BadInputError: it is finished, belongs to other settings or other labels, or is something else.
+    """
+    if (path / _RUN).exists():
+        raise BadInputError(f"{path} holds a finished training; choose another --out, or convert it")
+    wanted = _request(settings, labels, labels_sha256)
+    if (path / _SETTINGS).exists():
+        found = load_json((path / _SETTINGS).read_bytes(), str(path / _SETTINGS))
+        if found != wanted:
+            raise BadInputError(
+                f"{path} holds an unfinished training with other settings ({_difference(found, wanted)}); "
+                "repeat the same command to go on, or choose another --out"
+            )
+        return
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise BadInputError(f"{path} exists and is no training; choose another --out")
+
+
+def open_run(path: Path, settings: Settings, labels: Path, labels_sha256: str) -> None:
+    """Make or re-enter the folder of a training; raises what `check_run` raises."""
+    check_run(path, settings, labels, labels_sha256)
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / _SETTINGS, _request(settings, labels, labels_sha256))
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint atomically."""
+    buffer = io.BytesIO()
+    state = json.dumps({"epoch": checkpoint.epoch, "history": checkpoint.history}).encode()
+    np.savez(buffer, __state__=np.frombuffer(state, np.uint8), **checkpoint.arrays)  # type: ignore[arg-type]
+    write_bytes(path / _CHECKPOINT, buffer.getvalue())
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The state after the last whole epoch, or ``None`` before the first."""
+    if not (path / _CHECKPOINT).exists():
+        return None
+    arrays = read_arrays((path / _CHECKPOINT).read_bytes(), str(path / _CHECKPOINT))
+    state = json.loads(arrays.pop("__state__").tobytes())
+    return Checkpoint(state["epoch"], state["history"], arrays)
+
+
+def finish_run(path: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json``, which makes the training finished, and drop the checkpoint."""
+    write_json(path / _RUN, record)
+    (path / _CHECKPOINT).unlink(missing_ok=True)
+
+
+def read_run(path: Path) -> FinishedRun:
+    """Read a finished training.
+
+    Raises:
+        BadInputError: not a training, or not finished.
+    """
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise BadInputError(f"{path} {what}; give the folder that edge-cns train wrote")
+    if not (path / _RUN).exists():
+        state = "is unfinished; repeat its train command" if (path / _SETTINGS).exists() else "is no training"
+        raise BadInputError(f"{path} {state}")
+    record = load_json((path / _RUN).read_bytes(), str(path / _RUN))
+    try:
+        contract = Contract.from_json(record["contract"])
+        settings = dict(record["settings"])
+        ranges = settings.pop("augmentation")
+        ranges["zoom"] = tuple(ranges["zoom"])
+        labels, digest, sets = Path(record["labels"]), record["labels_sha256"], dict(record["sets"])
+        asked = Settings(**settings, augmentation=Augmentation(**ranges))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInputError(f"{path / _RUN} is damaged ({error}); train again") from None
+    return FinishedRun(path, contract, asked, labels, digest, sets, record)
+
+
+def _request(settings: Settings, labels: Path, labels_sha256: str) -> dict[str, Any]:
+    """What ``settings.json`` says, as it reads back."""
+    request = {"settings": asdict(settings), "labels": str(labels.resolve()), "labels_sha256": labels_sha256}
+    return dict(json.loads(json.dumps(request)))
+
+
+def _difference(found: Any, wanted: dict[str, Any]) -> str:
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        return "damaged settings.json"
+    old, new = found["settings"] | {"labels": found.get("labels")}, wanted["settings"] | {"labels": wanted["labels"]}
+    changed = [f"{k} {old.get(k)} there, {new[k]} now" for k in new if old.get(k) != new[k]]
+    return "; ".join(changed) or "labels.csv has changed"

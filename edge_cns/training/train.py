@@ -1,0 +1,170 @@
+"""A whole training: labelled frames in, ``RUN/model.keras`` and ``RUN/run.json`` out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_cns.atomic import write_bytes
+from edge_cns.contract import ClassDefinition, Contract, InputSpec, IntendedUse, load_json
+from edge_cns.data.check import check
+from edge_cns.data.images import read_image
+from edge_cns.data.manifest import Manifest, Row
+from edge_cns.data.splits import SETS, draw_sets
+from edge_cns.errors import BadInputError
+from edge_cns.preprocess import image
+from edge_cns.progress import Progress, silent
+from edge_cns.training.run import MODEL, Settings, check_run, finish_run, open_run, read_checkpoint
+
+__all__ = ["load_images", "rows_of", "train"]
+
+STATEMENT = "Research use only. Not a medical device. Sorts ultrasound frames into the listed classes."
+
+
+def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress = silent) -> dict[str, Any]:
+    """Train by transfer learning, or go on with a training that was interrupted.
+
+    Args:
+        manifest: labelled frames; rows of ``split`` = ``test`` are never read.
+        out: folder of the training.
+        settings: what is asked for.
+        progress: told as work goes on.
+
+    Returns:
+        The record that was written as ``run.json``.
+
+    Raises:
+        BadInputError: data that `edge_cns.data.check` refuses, weights that cannot be found, or a folder that holds
+            something else; see also `edge_cns.training.run.open_run`.
+        MissingExtraError: TensorFlow or scikit-learn is not installed.
+    """
+    from edge_cns.training.backbones.build import build
+    from edge_cns.training.finetune import LabelledImages, finetune
+    from edge_cns.training.head import fit_head
+    from edge_cns.training.keras import keras
+    from edge_cns.training.model import embeddings, make_classifier
+    from edge_cns.training.weights import resolve_weights
+
+    check_run(out, settings, manifest.path, manifest.sha256)
+    findings = check(manifest, progress=progress)
+    if findings.refusal:
+        raise BadInputError(findings.refusal)
+    sets = draw_sets(manifest.rows, seed=settings.seed, together=findings.linked_patients)
+    weights = resolve_weights(settings.backbone, settings.alpha, settings.image_size, settings.weights)
+    contract = _contract(manifest, settings)
+    keras.utils.set_random_seed(settings.seed)
+    backbone = build(settings.backbone, alpha=settings.alpha, image_size=settings.image_size, weights=weights)
+    model = make_classifier(backbone, len(contract.classes))
+
+    open_run(out, settings, manifest.path, manifest.sha256)
+    fit, stop = (
+        LabelledImages(*load_images(rows_of(manifest, sets, name), contract, f"reading {name} frames", progress))
+        for name in ("fit", "stop")
+    )
+    if read_checkpoint(out) is None:
+        progress("fitting the head on frozen features", 0, 1)
+        model.get_layer("cam").set_weights(fit_head(embeddings(model, fit.images), fit.labels, len(contract.classes)))
+        progress("fitting the head on frozen features", 1, 1)
+    history = finetune(model, fit, stop, settings, path=out, progress=progress)
+
+    temporary = out / f".{MODEL}"
+    model.save(temporary, save_format="keras")
+    os.replace(temporary, out / MODEL)
+    from edge_cns.training.curves import draw_curves
+
+    write_bytes(out / "curves.png", draw_curves(history, phantom=manifest.phantom))
+    record = {
+        "contract": contract.to_json(),
+        "labels": str(manifest.path.resolve()),
+        "labels_sha256": manifest.sha256,
+        "settings": asdict(settings),
+        "weights": None if weights is None else {"origin": weights.origin, "sha256": weights.sha256},
+        "sets": sets,
+        "frames": {name: len(rows_of(manifest, sets, name)) for name in SETS},
+        "shortcut_warnings": list(findings.shortcut_warnings),
+        "history": history,
+        "versions": {name: version(name) for name in ("edge-cns", "tensorflow", "tf-keras", "numpy", "opencv-python")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    record = json.loads(json.dumps(record))
+    finish_run(out, record)
+    return record
+
+
+def rows_of(manifest: Manifest, sets: dict[str, str] | Any, name: str) -> tuple[Row, ...]:
+    """The rows of one set, in the order of the file; rows kept for testing are in none."""
+    return tuple(row for row in manifest.rows if row.split != "test" and sets.get(row.patient_id) == name)
+
+
+def load_images(
+    rows: Sequence[Row], contract: Contract, task: str, progress: Progress = silent
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read and preprocess frames.
+
+    Returns:
+        ``(N, H, W)`` uint8 and class indices ``(N,)`` int64.
+
+    Raises:
+        BadInputError: an image that cannot be read, or a label that the contract does not have.
+    """
+    names = contract.class_names
+    images = np.empty((len(rows), contract.input.height, contract.input.width), np.uint8)
+    labels = np.empty(len(rows), np.int64)
+    for i, row in enumerate(rows):
+        if row.label not in names:
+            raise BadInputError(f"line {row.line}: label {row.label!r} is not in the contract ({', '.join(names)})")
+        image(read_image(row.path), contract.input, images[i])
+        labels[i] = names.index(row.label)
+        progress(task, i + 1, len(rows))
+    return images, labels
+
+
+def _contract(manifest: Manifest, settings: Settings) -> Contract:
+    rows = manifest.for_training()
+    classes = sorted({row.label for row in rows})
+    definitions = _definitions(manifest.path.parent / "classes.json")
+    ages = [row.gestational_age_weeks for row in rows if row.gestational_age_weeks is not None]
+    spacings = list(_numbers(row.value("mm_per_pixel") for row in rows))
+    return Contract(
+        classes=tuple(
+            ClassDefinition(n, definitions.get(n, f"frames labelled {n!r} by the data set")) for n in classes
+        ),
+        input=InputSpec(settings.image_size, settings.image_size),
+        intended_use=IntendedUse(
+            statement=STATEMENT,
+            planes=tuple(sorted({row.plane for row in rows if row.plane})),
+            gestational_age_weeks=(min(ages), max(ages)) if ages else None,
+            mm_per_pixel=(min(spacings), max(spacings)) if spacings else None,
+            phantom=manifest.phantom,
+        ),
+    )
+
+
+def _definitions(path: Path) -> dict[str, str]:
+    """Class definitions that a data set may carry beside its labels: ``classes.json``, name to sentence."""
+    if not path.exists():
+        return {}
+    value = load_json(path.read_bytes(), str(path))
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise BadInputError(f"{path} is not a JSON object of class names and sentences; mend or remove it")
+    return value
+
+
+def _numbers(texts: Iterable[str]) -> Iterable[float]:
+    for text in texts:
+        try:
+            value = float(text)
+        except ValueError:
+            continue
+        if 0 < value < 10:
+            yield value
