@@ -24,9 +24,9 @@ from edge_cns.preprocess import as_float
 from edge_cns.progress import Progress, silent
 from edge_cns.runtime.backends.litert import LiteRT
 from edge_cns.runtime.selftest import engine_identity, record_golden
+from edge_cns.training.dataset import load_images, rows_of
 from edge_cns.training.model import predict_logits, read_classifier
 from edge_cns.training.run import FinishedRun, read_run
-from edge_cns.training.train import load_images, rows_of
 
 __all__ = ["Quantisation", "convert", "report_path"]
 
@@ -77,7 +77,7 @@ def convert(
     manifest = _labels_of(run)
     model = read_classifier(run.model)
     fit, gate = (rows_of(manifest, run.sets, name) for name in ("fit", "gate"))
-    calibration, _ = load_images(_calibration_rows(fit), run.contract, "reading calibration frames", progress)
+    calibration = load_images(_calibration_rows(fit), run.contract, "reading calibration frames", progress).images
     progress("converting to float32 TFLite", 0, 1)
     float_model = to_float(model)
     _check_float(model, float_model, calibration[:4])
@@ -117,10 +117,9 @@ def _quantised(
     progress: Progress,
 ) -> bytes:
     if quantize == "qat":
-        from edge_cns.training.finetune import LabelledImages
         from edge_cns.training.qat import train_quantised
 
-        frames = LabelledImages(*load_images(fit, run.contract, "reading fit frames", progress))
+        frames = load_images(fit, run.contract, "reading fit frames", progress)
         model = train_quantised(model, frames, run.settings.augmentation, seed=run.settings.seed, progress=progress)
     progress("converting to int8 TFLite", 0, 1)
     content = to_int8(model, calibration)
@@ -129,7 +128,7 @@ def _quantised(
 
 
 def _calibration_rows(fit: Sequence[Row]) -> tuple[Row, ...]:
-    """At most `_CALIBRATION_FRAMES` frames of *fit* patients, each class in turn, in an order that is no one's choice."""
+    """At most `_CALIBRATION_FRAMES` frames of *fit* patients, each class in turn, ordered by patient and line."""
     seen: Counter[str] = Counter()
     ranked = []
     for row in sorted(fit, key=lambda row: (row.patient_id, row.line)):

@@ -137,4 +137,5 @@ def _tolerance(model: bytes, images: NDArray[np.uint8]) -> dict[str, int]:
 
 def _spread(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     """At most ``count`` of the images, evenly spread."""
-    return images[np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))]
+    chosen: NDArray[np.uint8] = images[np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))]
+    return chosen

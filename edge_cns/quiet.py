@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["quiet_stderr"]
 
+_one_at_a_time = threading.RLock()  # the descriptor belongs to the whole process
+
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2 inside the block; a block that fails drops it too.
+    """Hold back, and drop, what is written to file descriptor 2 inside the block.
 
-    Native code (TensorFlow, LiteRT, OpenCV) writes there whatever Python's logging says. What it has to say of a
-    failure, it also says in the exception. For start-up and single calls: the descriptor belongs to the whole process.
+    Native code (TensorFlow, LiteRT, OpenCV, libjpeg) writes there whatever Python's logging says. What it has to say
+    of a failure, it also says in the exception. For start-up and single calls.
     """
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # started without a standard error: nothing can be written there
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with _one_at_a_time:
+        sys.stderr.flush()
+        try:
+            saved = os.dup(2)
+        except OSError:  # started without a standard error: nothing can be written there
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
         try:
             yield
         finally:

@@ -23,10 +23,11 @@ require_proof = click.option(
 threads = click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="CPU threads.")
 
 _REDRAW_SECONDS = 0.1
+_WORTH_A_LINE_SECONDS = 5.0
 
 
 def progress_line() -> Progress:
-    """Progress on standard error: a line that is written over, with the time left; in a file, a line a task."""
+    """Progress on standard error: a line that is written over, with the time left; in a file, a line a long task."""
     interactive = sys.stderr.isatty()
     state: dict[str, Any] = {"task": None, "started": 0.0, "drawn": 0.0}
 
@@ -34,11 +35,12 @@ def progress_line() -> Progress:
         now = time.monotonic()
         if task != state["task"]:
             state.update(task=task, started=now, drawn=0.0)
-        finished = done >= total
-        if not finished and (not interactive or now - state["drawn"] < _REDRAW_SECONDS):
+        finished, elapsed = done >= total, now - state["started"]
+        if interactive and not finished and now - state["drawn"] < _REDRAW_SECONDS:
+            return
+        if not interactive and not (finished and elapsed > _WORTH_A_LINE_SECONDS):
             return
         state["drawn"] = now
-        elapsed = now - state["started"]
         left = f", {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
         text = f"{task}: {done}/{total}, {elapsed:.0f} s{left}{' ' + note if note else ''}"
         click.echo(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from edge_cns.commands._shared import PATH, as_json, progress_line
 from edge_cns.data.association import Association
 from edge_cns.data.findings import Findings
 from edge_cns.errors import BadInputError
-from edge_cns.progress import Progress, silent
 
 __all__ = ["command"]
 
@@ -24,8 +23,8 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("labels", type=click.Path(path_type=Path), metavar="LABELS.csv")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object in place of text.")
+@click.argument("labels", type=PATH, metavar="LABELS.csv")
+@as_json
 def check(labels: Path, *, as_json: bool) -> None:
     """Tell what would stop or mislead a training: before it, and without TensorFlow.
 
@@ -38,14 +37,15 @@ def check(labels: Path, *, as_json: bool) -> None:
     from edge_cns.data.check import check as check_data
     from edge_cns.data.manifest import read_manifest
 
-    findings = check_data(read_manifest(labels), progress=_progress())
+    manifest = read_manifest(labels)
+    findings = check_data(manifest, progress=progress_line())
     click.echo(json.dumps(findings.as_dict(), indent=2, ensure_ascii=False) if as_json else _text(findings))
     if findings.refusal is not None:
         raise BadInputError(f"train would refuse {labels}: {findings.refusal}")
 
 
 @command.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder for the data set.")
+@click.option("--out", type=PATH, required=True, help="New folder for the data set.")
 @click.option("--patients", type=click.IntRange(1), default=60, show_default=True, help="Patients in all.")
 @click.option("--frames", type=click.IntRange(1), default=6, show_default=True, help="Frames of each patient.")
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="The same seed, the same pixels.")
@@ -59,25 +59,13 @@ def phantom(out: Path, *, patients: int, frames: int, seed: int, size: int) -> N
     """
     from edge_cns.data.phantom import write_dataset
 
-    progress = _progress()
+    progress = progress_line()
 
     def drawn(done: int, total: int) -> None:
         progress("drawing the phantom", done, total)
 
     write_dataset(out, patients=patients, frames=frames, seed=seed, size=size, progress=drawn)
     click.echo(f"{out / 'labels.csv'}: {patients * frames} phantom frames of {patients} patients")
-
-
-def _progress() -> Progress:
-    """A line on the terminal that is written over; nothing where standard error is a file or a pipe."""
-    if not sys.stderr.isatty():
-        return silent
-
-    def show(task: str, done: int, total: int, note: str = "") -> None:
-        end = "\n" if done >= total else ""
-        click.echo(f"\r{task} {done}/{total} {note}".rstrip() + end, nl=False, err=True)
-
-    return show
 
 
 def _text(findings: Findings) -> str:

@@ -123,7 +123,7 @@ def _text(facts: dict[str, Any]) -> str:
     machine = facts["machine"]
     governor = machine["governor"] or "not told by this system"
     lines = [
-        f"machine       {machine['cpu']}, {machine['machine']}, {machine['cores_usable']} of {machine['cores']} cores usable",
+        f"machine       {machine['cpu']}, {machine['machine']}, {machine['cores_usable']} of {machine['cores']} cores",
         f"governor      {governor}",
         f"system        {machine['system']}, Python {machine['python']}",
     ]

@@ -29,7 +29,7 @@ _DEFAULT = Settings()
     default=_DEFAULT.weights,
     show_default=True,
     metavar="imagenet|none|PATH",
-    help="Where knowledge comes from: ImageNet (EDGE_CNS_WEIGHTS_DIR, Keras's cache, Keras's download), nowhere, a file.",
+    help="Start from ImageNet (EDGE_CNS_WEIGHTS_DIR, Keras's cache, Keras's download), from nothing, or from a file.",
 )
 @click.option("--image-size", type=int, default=_DEFAULT.image_size, show_default=True, help="Side of the input, px.")
 @click.option("--epochs", type=int, default=_DEFAULT.epochs, show_default=True, help="Of fine-tuning, at most.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,6 +10,7 @@ import numpy as np
 from edge_cns.data.headers import IMAGE_SUFFIXES, read_header
 from edge_cns.errors import BadInputError
 from edge_cns.frames import MAX_SIDE, MIN_SIDE, Frame
+from edge_cns.quiet import quiet_stderr
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_FILE_BYTES", "decode_image", "read_bytes", "read_image"]
 
@@ -84,7 +82,7 @@ def decode_image(data: bytes, name: str, *, sequence: int = 0) -> Frame:
     except BadInputError as error:
         raise BadInputError(f"{name} {error}") from None
     try:
-        with _quiet_opencv():
+        with quiet_stderr():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
     except (cv2.error, MemoryError):
         pixels = None
@@ -96,26 +94,3 @@ def decode_image(data: bytes, name: str, *, sequence: int = 0) -> Frame:
         return Frame(pixels, sequence=sequence)  # type: ignore[arg-type]  # the dtype is checked above
     except BadInputError as error:
         raise BadInputError(f"{name}: {error}") from None
-
-
-_logging_lock = threading.Lock()
-_logging_users = 0
-_logging_before = 0
-
-
-@contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Silence OpenCV's log while any thread decodes: the exception already says it, on one line."""
-    global _logging_users, _logging_before  # noqa: PLW0603  # the log level belongs to the whole process too
-    with _logging_lock:
-        if _logging_users == 0:
-            _logging_before = cv2.utils.logging.getLogLevel()
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        _logging_users += 1
-    try:
-        yield
-    finally:
-        with _logging_lock:
-            _logging_users -= 1
-            if _logging_users == 0:
-                cv2.utils.logging.setLogLevel(_logging_before)

@@ -11,7 +11,9 @@ resampled, not frames. Two facts about small samples shape the method:
   needs no assumption on how the frames of a patient hang together, and where each patient has one frame and all
   changes go one way it is the exact Clopper-Pearson bound.
 - With no discordance at all it is ``1 - alpha ** (1/n)`` over n patients, which is used in closed form: 149 patients
-  without one are needed to prove a margin of 2 points. Patients count as equals there, however many frames they have.
+  without one are needed to prove a margin of 2 points. Patients count as equals there, however many frames they
+  have: where those with more frames are likelier to lose them all, simulated chances of passing wrongly reach 9 %
+  with just enough patients (with more of them, and elsewhere, at most 5 %).
 
 *Passed* needs every class to pass, which keeps the chance of passing a model that loses the margin in any class at
 5 % without correction for several classes (intersection-union test, Berger 1982, Technometrics 24:295). *Failed* is

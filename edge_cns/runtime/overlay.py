@@ -36,7 +36,9 @@ def draw_overlay(frame: Frame, verdict: Verdict, spec: InputSpec) -> NDArray[np.
     region = region_of(frame, spec)
     if verdict.heatmap is not None:
         patch = picture[region.y : region.y + region.height, region.x : region.x + region.width]
-        patch[:] = _coloured(patch, _on_region(verdict.heatmap, region.width, region.height, spec))
+        patch[:] = _coloured(
+            np.asarray(patch, np.uint8), _on_region(verdict.heatmap, region.width, region.height, spec)
+        )
     factor = max(1.0, _SHORT_SIDE / min(picture.shape[:2]))
     picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.vstack([_caption(picture.shape[1], verdict), picture]), np.uint8)

@@ -86,7 +86,7 @@ def check_golden(bundle: Bundle, backend: Backend) -> bool:
         raise BadInputError(f"{bundle.path}: golden.npz does not fit the contract; convert the model again")
     here = engine_identity(backend)
     exact_image = recorded.get("opencv") == here["opencv"] and recorded.get("machine") == here["machine"]
-    exact = recorded == here
+    exact = bool(recorded == here)
     for i in range(count):
         picture = image(Frame(golden["frames"][i]), spec)
         _compare(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,15 @@ from numpy.typing import NDArray
 from edge_cns.preprocess import as_float
 from edge_cns.progress import Progress
 from edge_cns.training.augment import augment
+from edge_cns.training.dataset import LabelledImages
 from edge_cns.training.head import class_weights
 from edge_cns.training.keras import keras, tf
 from edge_cns.training.model import predict_logits, trunk_of
 from edge_cns.training.run import Checkpoint, Settings, read_checkpoint, write_checkpoint
 
-__all__ = ["LabelledImages", "finetune"]
+__all__ = ["finetune"]
 
 _WARM_UP_STEPS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledImages:
-    """Network images ``(N, H, W)`` uint8 and class indices ``(N,)`` int64."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
 
 
 def finetune(

@@ -6,12 +6,9 @@ Keras means tf_keras (Keras 2) throughout: the model optimisation toolkit refuse
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from edge_cns.errors import MissingExtraError
+from edge_cns.quiet import quiet_stderr
 
 __all__ = ["keras", "tf"]
 
@@ -19,30 +16,8 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when TensorFlow and its toolkits
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Hold back what native code writes to standard error; show it if the block fails.
-
-    TensorFlow's libraries write several lines about absent accelerators before any log level applies.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
 try:
-    with _quiet_stderr():
+    with quiet_stderr():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")  # tf_keras reports TensorFlow's own deprecations as it is imported

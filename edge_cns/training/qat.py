@@ -15,7 +15,7 @@ from edge_cns.extras import require
 from edge_cns.preprocess import as_float
 from edge_cns.progress import Progress, silent
 from edge_cns.training.augment import Augmentation, augment
-from edge_cns.training.finetune import LabelledImages
+from edge_cns.training.dataset import LabelledImages
 from edge_cns.training.head import class_weights
 from edge_cns.training.keras import keras, tf
 

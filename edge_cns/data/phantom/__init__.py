@@ -25,10 +25,10 @@ from edge_cns.data.phantom.anatomy import (
     size_at,
     visible_signs,
 )
-from edge_cns.data.phantom.clip import frames, write_clip
+from edge_cns.data.phantom.clip import frames, telling_patient, write_clip
 from edge_cns.data.phantom.dataset import LABEL_COLUMNS, PNG_TEXT, write_dataset
 from edge_cns.data.phantom.machines import MACHINES, SITES, Machine, machine_named
-from edge_cns.data.phantom.png import read_text
+from edge_cns.data.phantom.png import encode_png, read_text
 from edge_cns.data.phantom.rendering import Rendering, render
 from edge_cns.data.phantom.view import View, draw_view
 
@@ -49,11 +49,13 @@ __all__ = [
     "View",
     "draw_patient",
     "draw_view",
+    "encode_png",
     "frames",
     "machine_named",
     "read_text",
     "render",
     "size_at",
+    "telling_patient",
     "visible_signs",
     "write_clip",
     "write_dataset",

@@ -18,7 +18,7 @@ from edge_cns.data.phantom.rendering import Rendering, render_sections
 from edge_cns.data.phantom.view import Pose, View, draw_view
 from edge_cns.errors import OperationError
 
-__all__ = ["SECONDS_PER_PLANE", "frames", "sweep", "write_clip"]
+__all__ = ["SECONDS_PER_PLANE", "frames", "sweep", "telling_patient", "write_clip"]
 
 SECONDS_PER_PLANE = 1.1
 _MOVE = 0.32  # share of that time in which the hand moves on to the next plane

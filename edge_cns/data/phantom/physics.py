@@ -177,9 +177,9 @@ def _facing(probe: Probe, mirror: Maps) -> Maps:
     pitch = (np.float32(probe.radius_mm) + probe.depths_mm()) * np.float32(probe.beam_rad)
     # Sharp edges would look steeper along the beam, where samples are denser: blur by the same length both ways.
     reach = 0.9 * float(np.median(pitch))
-    mirror = cv2.GaussianBlur(mirror, (0, 0), sigmaX=0.9, sigmaY=reach / probe.row_mm)
-    down = cv2.Sobel(mirror, cv2.CV_32F, 0, 1, ksize=3) / np.float32(probe.row_mm)
-    across = cv2.Sobel(mirror, cv2.CV_32F, 1, 0, ksize=3) / pitch[:, None]
+    smooth = cv2.GaussianBlur(mirror, (0, 0), sigmaX=0.9, sigmaY=reach / probe.row_mm)
+    down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / np.float32(probe.row_mm)
+    across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3) / pitch[:, None]
     window = (3, max(3, round(2.0 * reach / probe.row_mm) | 1))
     down2 = cv2.blur(down * down, window)
     across2 = cv2.blur(across * across, window)

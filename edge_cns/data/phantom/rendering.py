@@ -134,26 +134,25 @@ def _place(
     maps += fetus[..., 3:] * (fetus[..., :3] - maps)
     echo = maps[..., 0]
     np.maximum(echo, np.float32(t.FLUID.echo_db + patient.murk_db), out=echo)
-    looks = view.machine.looks
-    scatter = _scatter(patient.seed, looks, u, v)
     still = fetus[..., 3] < 0.5
-    scatter[still] = _scatter(view.seed, looks, x, y)[still]
+    ours, theirs = _scatterers(patient.seed, u, v), _scatterers(view.seed, x, y)
+    column, row = np.where(still, theirs[0], ours[0]), np.where(still, theirs[1], ours[1])
+    tile = _tile(2 * view.machine.looks)
+    scatter = cv2.remap(tile, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP).astype(np.float32, copy=False)
     return maps, changed, scatter
 
 
-@lru_cache(maxsize=1)
-def _tile() -> Maps:
-    return default_rng(6).standard_normal((_TILE, _TILE, 4), dtype=np.float32)
+@lru_cache(maxsize=2)
+def _tile(channels: int) -> Maps:
+    return default_rng(6).standard_normal((_TILE, _TILE, channels), dtype=np.float32)
 
 
-def _scatter(seed: int, looks: int, u: Maps, v: Maps) -> Maps:
-    """Scatterers that belong to the fetus and move with it: a patch of noise, turned and shifted by the patient."""
+def _scatterers(seed: int, u: Maps, v: Maps) -> tuple[Maps, Maps]:
+    """Where in the patch of noise each sample lies: turned and shifted by the seed, fixed to the tissue."""
     rng = default_rng([seed, 7])
     turn, shift = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, _TILE, 2)
     cos, sin = np.float32(_PER_MM * np.cos(turn)), np.float32(_PER_MM * np.sin(turn))
-    column, row = cos * u + sin * v + np.float32(shift[0]), cos * v - sin * u + np.float32(shift[1])
-    noise = cv2.remap(_tile(), column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
-    return np.asarray(noise[..., : 2 * looks], np.float32)
+    return cos * u + sin * v + np.float32(shift[0]), cos * v - sin * u + np.float32(shift[1])
 
 
 def _callipers(patient: Patient, plane: str, view: View, screen: tuple[float, int, int]) -> tuple[tuple[int, int], ...]:

@@ -85,7 +85,8 @@ class LiteRT:
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """See `Backend.dtype`."""
-        return np.dtype(self._details[name]["dtype"])
+        found: np.dtype[Any] = np.dtype(self._details[name]["dtype"])
+        return found
 
     def close(self) -> None:
         """See `Backend.close`."""
