@@ -104,7 +104,8 @@ def contact_sheet(*, tile: int = 150, seed: int = 3) -> NDArray[np.uint8]:
         for row, label in enumerate(phantom.CLASSES):
             top = margin + row * (tile + margin)
             patient = phantom.telling_patient(label, seed + row)
-            drawn = phantom.draw_view(patient, plane, 10 * seed + 7 * row + column)
+            seeds = range(100 * (row + 1) + 16 * column, 100 * (row + 1) + 16 * (column + 1))
+            drawn = min((phantom.draw_view(patient, plane, k) for k in seeds), key=lambda v: abs(v.pose.turn - 0.1))
             view = replace(drawn, text=(), callipers=False, gain_db=-32.0)
             frame = phantom.render(patient, plane, view)
             small = cv2.resize(frame.pixels, (tile, tile), interpolation=cv2.INTER_AREA)

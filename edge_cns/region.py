@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_cns.frames import Frame, Region
+from edge_cns.frames import MIN_SIDE, Frame, Region
 from edge_cns.grey import Grey, grey8
 
 __all__ = ["find_region"]
 
-_THUMBNAIL_SIDE = 160  # px: the thumbnail's shorter side has at least this many and less than twice as many
+_THUMBNAIL_SIDE = 96  # px: the thumbnail's shorter side has at least this many and less than twice as many
 _BLACK = 8  # grey levels: electronic noise and JPEG ringing around the fan stay below
-_WINDOW = 9  # thumbnail px over which density is judged: wider than a line of text is high
+_WINDOW = 7  # thumbnail px over which density is judged: wider than a line of text is high
 _DENSE = 0.5  # share of marked px: letters fill less, speckle more
 _LARGE = 0.02  # share of the thumbnail that a part needs to count
 _SMALLEST = 0.12  # share of the frame below which a find is not believed
@@ -33,25 +32,27 @@ def find_region(frame: Frame) -> Region:
     height, width = frame.pixels.shape[:2]
     step = max(1, min(height, width) // _THUMBNAIL_SIDE)
     thumbnail = np.ascontiguousarray(grey8(frame.pixels[::step, ::step], frame.bits_stored))
-    parts = _dense_parts(thumbnail)
-    if not len(parts):
-        return Region(0, 0, width, height)
-    margin = _WINDOW // 2
-    left, top = (parts[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]].min(axis=0) - margin).clip(0) * step
-    sizes = parts[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    ends = (parts[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]] + sizes).max(axis=0) + margin
-    right, bottom = np.minimum(ends * step, (width, height))
-    region = Region(int(left), int(top), int(right - left), int(bottom - top))
-    credible = region.width * region.height >= _SMALLEST * width * height and min(region.width, region.height) >= 32
-    return region if credible else Region(0, 0, width, height)
+    boxes = _dense_parts(thumbnail)
+    if boxes:
+        margin = _WINDOW // 2  # density reaches half a window less far at the corners of a fan
+        left = max(0, min(x for x, _, _, _ in boxes) - margin) * step
+        top = max(0, min(y for _, y, _, _ in boxes) - margin) * step
+        right = min(width, (max(x + w for x, _, w, _ in boxes) + margin) * step)
+        bottom = min(height, (max(y + h for _, y, _, h in boxes) + margin) * step)
+        large = (right - left) * (bottom - top) >= _SMALLEST * width * height
+        if large and min(right - left, bottom - top) >= MIN_SIDE // 2:
+            return Region(left, top, right - left, bottom - top)
+    return Region(0, 0, width, height)
 
 
-def _dense_parts(thumbnail: Grey) -> NDArray[np.int32]:
-    """Statistics of the large connected parts that are densely neither black nor flat: ``(n, 5)`` as OpenCV has them."""
-    marked = (thumbnail > _BLACK).astype(np.float32)
-    density = cv2.blur(marked, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REPLICATE)
-    flat = cv2.morphologyEx(thumbnail, cv2.MORPH_GRADIENT, np.ones((_WINDOW, _WINDOW), np.uint8)) == 0
-    dense = ((density > _DENSE) & ~flat).astype(np.uint8)
-    _, _, parts, _ = cv2.connectedComponentsWithStats(dense, connectivity=8)
-    kept: NDArray[np.int32] = parts[1:][parts[1:, cv2.CC_STAT_AREA] >= _LARGE * dense.size]
-    return kept
+def _dense_parts(thumbnail: Grey) -> list[tuple[int, int, int, int]]:
+    """Boxes ``(x, y, width, height)`` of the large connected parts that are densely neither black nor flat."""
+    window = (_WINDOW, _WINDOW)
+    texture = cv2.absdiff(thumbnail, cv2.blur(thumbnail, window, borderType=cv2.BORDER_REPLICATE))
+    _, lit = cv2.threshold(thumbnail, _BLACK, 255, cv2.THRESH_BINARY)
+    _, rough = cv2.threshold(texture, 0, 255, cv2.THRESH_BINARY)
+    density = cv2.blur(cv2.bitwise_and(lit, rough), window, borderType=cv2.BORDER_REPLICATE)
+    _, dense = cv2.threshold(density, 255 * _DENSE, 1, cv2.THRESH_BINARY)
+    contours, _ = cv2.findContours(dense, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = [cv2.boundingRect(c) for c in contours if cv2.contourArea(c) >= _LARGE * thumbnail.size]
+    return [(int(x), int(y), int(w), int(h)) for x, y, w, h in boxes]

@@ -10,7 +10,7 @@ import click
 
 from edge_cns.commands._shared import PATH, as_json, require_proof, threads
 
-__all__ = ["command"]
+__all__ = ["command", "describe"]
 
 
 @click.command(name="bench")
@@ -33,10 +33,11 @@ def command(bundle: Path, *, frames: int, source: str | None, threads: int, as_j
     if require_proof:
         read_bundle(bundle).require_proof()
     result = measure(bundle, frames=frames, threads=threads, source=source)
-    click.echo(json.dumps(result, indent=2) if as_json else _text(result))
+    click.echo(json.dumps(result, indent=2) if as_json else describe(result))
 
 
-def _text(result: dict[str, Any]) -> str:
+def describe(result: dict[str, Any]) -> str:
+    """The measurement as a table for a person."""
     width, height = result["frame_size"]
     plural = "" if result["threads"] == 1 else "s"
     lines = [

@@ -74,6 +74,10 @@ def command(
             "unreadable": unreadable,
             "shortcut_warnings": gate.get("shortcut_warnings", []),
         }
+        evident = np.array([row.evidence is not False for row in rows])
+        if evident.any() and not evident.all():
+            # Figures over all rows blame the model for signs that are not on the frame.
+            metrics["evident"] = evaluate(predictions.select(evident))
         if run is not None:
             metrics |= _float_figures(run, classifier, rows, predictions, progress)
         figures = draw(predictions, metrics)
@@ -203,6 +207,9 @@ def _text(metrics: dict[str, Any], out: Path) -> str:
         f"balanced {frame['balanced_accuracy']:.4f}, macro AUROC {area}",
         f"  by patient  accuracy {patient['accuracy']:.4f} ({patient['unit']})",
     ]
+    if "evident" in metrics:
+        seen = headline(metrics["evident"])[1]["frame"]
+        lines.append(f"  frames on which the sign can be seen: accuracy {seen['accuracy']:.4f}")
     if "float" in metrics:
         other = metrics["float"]["by_set"]["unseen"] or metrics["float"]
         agreement = metrics["agreement_unseen"] or metrics["agreement"]

@@ -134,8 +134,12 @@ class Manifest:
         return tuple(row for row in self.rows if row.patient_id in wanted)
 
     def for_training(self) -> tuple[Row, ...]:
-        """Rows that a training may use: all but ``split`` = ``test``."""
-        return tuple(row for row in self.rows if row.split != "test")
+        """Rows that a training may use: not those kept for testing, nor those on which the sign cannot be seen.
+
+        A frame with ``evidence`` = ``false`` carries its patient's label but not the label's sign: to learn from it is
+        to learn something else.
+        """
+        return tuple(row for row in self.rows if row.split != "test" and row.evidence is not False)
 
 
 def read_manifest(path: Path) -> Manifest:

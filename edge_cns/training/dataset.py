@@ -28,7 +28,7 @@ class LabelledImages:
 
 def rows_of(manifest: Manifest, sets: Mapping[str, str], name: str) -> tuple[Row, ...]:
     """The rows of one set, in the order of the file; rows kept for testing are in none."""
-    return tuple(row for row in manifest.rows if row.split != "test" and sets.get(row.patient_id) == name)
+    return tuple(row for row in manifest.for_training() if sets.get(row.patient_id) == name)
 
 
 def load_images(rows: Sequence[Row], contract: Contract, task: str, progress: Progress = silent) -> LabelledImages:

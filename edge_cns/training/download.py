@@ -6,6 +6,7 @@ import http.client
 import queue
 import threading
 import time
+import urllib.error
 import urllib.request
 
 __all__ = ["download"]
@@ -31,6 +32,9 @@ def download(url: str, *, seconds: float, max_bytes: int) -> bytes:
     def work() -> None:
         try:
             outcome.put(_fetch(url, time.monotonic() + seconds, seconds, max_bytes))
+        except urllib.error.HTTPError as error:
+            error.close()
+            outcome.put(OSError(f"the server answered {error.code} {error.reason}"))
         except (OSError, http.client.HTTPException, ValueError) as error:
             outcome.put(error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}"))
 

@@ -54,7 +54,7 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
     findings = check(manifest, progress=progress)
     if findings.refusal:
         raise BadInputError(findings.refusal)
-    sets = draw_sets(manifest.rows, seed=settings.seed, together=findings.linked_patients)
+    sets = draw_sets(manifest.for_training(), seed=settings.seed, together=findings.linked_patients)
     weights = resolve_weights(settings.backbone, settings.alpha, settings.image_size, settings.weights)
     contract = _contract(manifest, settings)
     keras.utils.set_random_seed(settings.seed)

@@ -159,7 +159,8 @@ def draw_patient(label: str, seed: int, *, gestational_age_weeks: float | None =
         cisterna_mm=float(np.clip(rng.normal(6.0, 1.6), 2.5, 9.8)) * min(1.0, breadth / 50.0),
         cerebellum_mm=size_at("tcd_mm", age) * factor,
         suture_mm=float(rng.uniform(0.5, 1.0)) * (1.0 + breadth / 40.0),
-        lemon_outline=bool(rng.random() < 0.01),
+        # A lemon that is a sign is not also a variant: its counterfactual twin is oval.
+        lemon_outline=bool(rng.random() < 0.01) and not (lesion and "lemon" in lesion.signs),
         twin=bool(rng.random() < 0.06),
         murk_db=float(rng.choice((0.0, rng.uniform(0.0, 14.0)), p=(0.6, 0.4))),
         lesion=lesion,

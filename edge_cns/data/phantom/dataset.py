@@ -24,7 +24,7 @@ from edge_cns.data.phantom.rendering import Rendering, render_sections
 from edge_cns.data.phantom.view import View, draw_view
 from edge_cns.errors import BadInputError
 
-__all__ = ["LABEL_COLUMNS", "PNG_TEXT", "Progress", "write_dataset"]
+__all__ = ["LABEL_COLUMNS", "PNG_TEXT", "PlannedFrame", "Progress", "planned_frames", "write_dataset"]
 
 LABEL_COLUMNS = (
     "path",
@@ -49,7 +49,7 @@ _PAIR_COLUMNS = ("path", "counterfactual", "mask", "label", "patient_id", "plane
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class PlannedFrame:
     """One frame to draw."""
 
     name: str
@@ -93,7 +93,7 @@ def write_dataset(
         )
     if not 64 <= size <= 1024:
         raise BadInputError(f"phantom size is {size} px; give 64 to 1024")
-    jobs = list(_jobs(patients, frames, seed, size))
+    jobs = list(planned_frames(patients, frames, seed, size))
     settings = {"patients": patients, "frames": frames, "seed": seed, "size": size}
     with atomic.new_folder(out) as folder:
         for name in ("images", "masks", "pairs", *(["clips"] if clips else [])):
@@ -113,7 +113,9 @@ def write_dataset(
         (folder / "README.md").write_text(_readme(settings))
 
 
-def _run(folder: Path, jobs: list[_Job], size: int, clip_seed: int | None, progress: Progress) -> list[dict[str, Any]]:
+def _run(
+    folder: Path, jobs: list[PlannedFrame], size: int, clip_seed: int | None, progress: Progress
+) -> list[dict[str, Any]]:
     """Draw frames and films on as many threads as there are cores; the order of the results is that of the jobs."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         films: list[Future[Any]] = []
@@ -130,7 +132,7 @@ def _run(folder: Path, jobs: list[_Job], size: int, clip_seed: int | None, progr
         return [future.result() for future in drawn]
 
 
-def _jobs(patients: int, frames: int, seed: int, size: int) -> Iterable[_Job]:
+def planned_frames(patients: int, frames: int, seed: int, size: int) -> Iterable[PlannedFrame]:
     """Every patient draws age, machine and site from the same distributions, whatever the class.
 
     Dealing them out in equal shares would be no better: whoever knows the others' cards knows the last one.
@@ -145,10 +147,10 @@ def _jobs(patients: int, frames: int, seed: int, size: int) -> Iterable[_Job]:
         for number in range(frames):
             plane = PLANES[(number + turn) % len(PLANES)]
             view = draw_view(patient, plane, int(rng.integers(2**31)), machine=machine, site=site, size=size)
-            yield _Job(f"{patient_id}_{number + 1:02d}.png", patient_id, patient, plane, view)
+            yield PlannedFrame(f"{patient_id}_{number + 1:02d}.png", patient_id, patient, plane, view)
 
 
-def _write_frame(folder: Path, job: _Job, size: int) -> dict[str, Any]:
+def _write_frame(folder: Path, job: PlannedFrame, size: int) -> dict[str, Any]:
     ill, healthy = section_pair(job.patient, job.plane, pixels=2 * size)
     shown = render_sections(job.patient, job.plane, job.view, ((ill, 1.0),), size=size)
     (folder / "images" / job.name).write_bytes(encode_png(shown.pixels, **PNG_TEXT))
@@ -171,7 +173,7 @@ def _write_frame(folder: Path, job: _Job, size: int) -> dict[str, Any]:
     return {"label": _label_row(job, shown), "pair": pair, "nuisances": _nuisances(job, shown)}
 
 
-def _label_row(job: _Job, shown: Rendering) -> dict[str, Any]:
+def _label_row(job: PlannedFrame, shown: Rendering) -> dict[str, Any]:
     lesion = job.patient.lesion
     return {
         "path": f"images/{job.name}",
@@ -190,7 +192,7 @@ def _label_row(job: _Job, shown: Rendering) -> dict[str, Any]:
     }
 
 
-def _nuisances(job: _Job, shown: Rendering) -> dict[str, Any]:
+def _nuisances(job: PlannedFrame, shown: Rendering) -> dict[str, Any]:
     view, box = job.view, shown.region
     return {
         "path": f"images/{job.name}",

@@ -46,9 +46,10 @@ def build(name: str, *, alpha: float, image_size: int, weights: ResolvedWeights 
     """
     backbone = find(name)
     backbone.check(alpha, image_size)
+    content = None if weights is None else _unchanged(weights)
     model = import_module(backbone.module).network(image_size, alpha)
-    if weights is not None:
-        _load(model, backbone, weights)
+    if weights is not None and content is not None:
+        _load(model, backbone, content, source=str(weights.path))
     return model
 
 
@@ -74,15 +75,17 @@ def fold_grey(
     return (scale * summed).astype(np.float32), mean.astype(np.float32)
 
 
-def _load(model: Any, backbone: Backbone, weights: ResolvedWeights) -> None:
+def _unchanged(weights: ResolvedWeights) -> bytes:
     content = weights.path.read_bytes()
     if hashlib.sha256(content).hexdigest() != weights.sha256:
         raise BadInputError(f"{weights.path} changed while it was being used; start again")
+    return content
+
+
+def _load(model: Any, backbone: Backbone, content: bytes, *, source: str) -> None:
     shapes = _imagenet_shapes(model, backbone)
-    if backbone.package is None:
-        arrays = keras_checkpoint.read(content, shapes, source=str(weights.path))
-    else:
-        arrays = lite0_checkpoint.read(content, shapes, source=str(weights.path))
+    read = keras_checkpoint.read if backbone.package is None else lite0_checkpoint.read
+    arrays = read(content, shapes, source=source)
     (kernel,) = arrays[backbone.first_convolution]
     gamma, beta, mean, variance = arrays[backbone.first_norm]
     kernel, mean = fold_grey(kernel, mean, scale=backbone.scale, offset=backbone.offset)
