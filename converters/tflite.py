@@ -95,9 +95,8 @@ def _convert(model: Any, configure: Any) -> bytes:
 
     module = tf.Module()
     module.held, module.serve = model.variables, serve  # holding the Keras model would trace every layer of it
-    with tempfile.TemporaryDirectory() as folder:
-        with quiet_stderr():
-            tf.saved_model.save(module, folder, signatures={SIGNATURE: serve})
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-            configure(converter)
-            return bytes(converter.convert())
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        configure(converter)
+        return bytes(converter.convert())

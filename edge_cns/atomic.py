@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_cns.errors import BadInputError
 
-__all__ = ["json_bytes", "new_folder", "write_bytes", "write_json", "write_text"]
+__all__ = ["json_bytes", "new_folder", "replaced_folder", "write_bytes", "write_json", "write_text"]
 
 
 def json_bytes(value: Any) -> bytes:
@@ -66,6 +66,34 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o755)
         temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path`` that takes the place of that folder if the block ends well.
+
+    A folder cannot be renamed onto another, so a process that is killed between two renames leaves the old one under
+    a temporary name beside ``path``, whole.
+
+    Raises:
+        OSError: the parent cannot be written; the old folder is where it was.
+    """
+    path = path.resolve()  # a link stays a link, and "." has a name
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    old = temporary.with_name(f"{temporary.name}.old")
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        path.rename(old)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

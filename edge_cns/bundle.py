@@ -6,13 +6,12 @@ what was hashed is what is used.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
-import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.atomic import new_folder, write_bytes
+from edge_cns.atomic import new_folder, replaced_folder, write_bytes
 from edge_cns.contract import Contract, load_json
-from edge_cns.errors import BadInputError, OperationError, TamperedError, UnsupportedError
+from edge_cns.errors import BadInputError, TamperedError, UnsupportedError
 
 __all__ = [
     "FOR_CONVERSION",
@@ -72,9 +71,17 @@ class Bundle:
         return str(self.quantisation["outcome"])
 
     @property
-    def patients(self) -> Any:
-        """Salted hashes of patient ids by set, as ``data.splits`` wrote them."""
-        return load_json(self.files["patients.json"], "patients.json")
+    def patients(self) -> Mapping[str, Any]:
+        """``salt`` and ``sets``: hashes of patient ids by set, as ``data.splits`` wrote them.
+
+        Raises:
+            BadInputError: ``patients.json`` is something else.
+        """
+        value = load_json(self.files["patients.json"], "patients.json")
+        salt, sets = (value.get(key) for key in ("salt", "sets")) if isinstance(value, dict) else (None, None)
+        if isinstance(salt, str) and isinstance(sets, dict) and all(isinstance(h, list) for h in sets.values()):
+            return {"salt": salt, "sets": sets}
+        raise BadInputError(f"{self.path}: patients.json has no salt and sets; convert the model again")
 
     def require_proof(self) -> None:
         """Refuse a bundle whose quantisation was not proven.
@@ -104,7 +111,7 @@ def read_bundle(path: Path) -> Bundle:
     present = {entry.name for entry in os.scandir(path)} - {MANIFEST, *_SIGNATURES}
     if odd := sorted(present ^ set(digests)):
         word = "is listed but missing" if odd[0] in digests else "is not listed in the manifest"
-        raise TamperedError(f"{path}: {odd[0]} {word}; fetch the bundle again")
+        raise TamperedError(f"{path}: {odd[0]!r} {word}; fetch the bundle again")
     files: dict[str, bytes] = {}
     for name, digest in digests.items():
         files[name] = _read_regular(path / name, _MAX_FILE)
@@ -155,31 +162,27 @@ def reseal(path: Path) -> tuple[str, ...]:
         old = {}
     names = sorted({entry.name for entry in os.scandir(path)} - {MANIFEST, *_SIGNATURES})
     digests = {name: hashlib.sha256(_read_regular(path / name, _MAX_FILE)).hexdigest() for name in names}
+    write_bytes(path / MANIFEST, _manifest(digests))
     for name in _SIGNATURES:
         (path / name).unlink(missing_ok=True)
-    write_bytes(path / MANIFEST, _manifest(digests))
     return tuple(name for name in names if old.get(name) != digests[name])
 
 
 def strip(path: Path) -> tuple[str, ...]:
-    """Drop what only conversion needs (`FOR_CONVERSION`) from a verified bundle, for a device.
+    """Drop what only conversion needs (`FOR_CONVERSION`) from a verified bundle, for a device; signatures go too.
 
     Returns:
         Names of the files that were dropped.
+
+    Raises:
+        BadInputError, TamperedError, UnsupportedError: see `read_bundle`.
+        OSError: full disk or read-only folder; the bundle is as it was.
     """
     bundle = read_bundle(path)
     dropped = tuple(name for name in FOR_CONVERSION if name in bundle.files)
     if dropped:
-        replacement = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        old = replacement.with_suffix(".old")
-        try:
-            _write_files(replacement, {n: c for n, c in bundle.files.items() if n not in dropped})
-            replacement.chmod(0o755)
-            path.rename(old)
-            replacement.rename(path)
-        finally:
-            shutil.rmtree(replacement, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+        with replaced_folder(path) as folder:
+            _write_files(folder, {n: c for n, c in bundle.files.items() if n not in dropped})
     return dropped
 
 
@@ -189,7 +192,7 @@ def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
@@ -201,13 +204,17 @@ def read_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
         BadInputError: not such an archive; the text names the file.
     """
     try:
+        arrays: dict[str, NDArray[Any]] = {}
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_FILE:
                 raise ValueError("it unpacks to more than a bundle may hold")
-        with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
-            return {key: np.asarray(loaded[key]) for key in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
-        raise BadInputError(f"{name} is not a valid array archive ({error}); fetch it again") from None
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+        return arrays
+    except Exception as error:  # zipfile, zlib, lzma and numpy have an exception for every kind of damage
+        reason = " ".join(str(error).split())[:200]
+        raise BadInputError(f"{name} is not a valid array archive ({reason}); fetch it again") from None
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -231,7 +238,7 @@ def _read_manifest(path: Path) -> dict[str, str]:
         raise TamperedError(f"{path}: {error}") from None
     if not isinstance(value, dict) or set(value) != {"files", "format"} or not isinstance(value["files"], dict):
         raise TamperedError(f"{path}: {MANIFEST} is not a bundle's manifest; fetch the bundle again")
-    if value["format"] != FORMAT:
+    if type(value["format"]) is not int or value["format"] != FORMAT:
         raise UnsupportedError(f"{path}: bundle format is {value['format']!r}, this program reads {FORMAT}")
     for name, digest in value["files"].items():
         if name != Path(name).name or name in ("", ".", "..", MANIFEST) or not isinstance(digest, str):
@@ -245,15 +252,17 @@ def _check_folder(path: Path) -> None:
 
 
 def _read_regular(path: Path, limit: int) -> bytes:
-    """Read a file that is no link, device or pipe, from one open."""
+    """Read a file that is no link, folder, device or pipe, from one open."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise OperationError(f"{path} cannot be read ({error.strerror})") from None
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise TamperedError(f"{path} is not a regular file; fetch the bundle again") from None
+        raise BadInputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise TamperedError(f"{path} is not a regular file; fetch the bundle again")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise TamperedError(f"{path} is not a regular file; fetch the bundle again")
         content = file.read(limit + 1)
     if len(content) > limit:
         raise BadInputError(f"{path} has more than {limit} bytes; it is no part of a bundle")

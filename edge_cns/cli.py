@@ -1,11 +1,13 @@
 """The command line: every command is loaded when it is called, every error is one line.
 
-Exit status: 0 done, 1 the gate refused the model, 2 bad input or an unusable machine, 130 interrupted.
+Exit status: 0 done, 1 the gate refused the model, 2 bad input or an unusable machine, 130 interrupted, 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -68,23 +70,28 @@ def run(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be UTF-8, nor the terminal
     try:
         status: Any = root.main(arguments, prog_name="edge-cns", standalone_mode=False)
-        sys.stdout.flush()
-    except click.UsageError as error:
-        hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
-        return _fail(error.format_message() + hint)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # click before 8.2 prints the help itself
+        click.echo(error.format_message())
+        return 0
     except click.ClickException as error:
-        return _fail(error.format_message())
+        context = getattr(error, "ctx", None)
+        return _fail(error.format_message() + (f" (see: {context.command_path} --help)" if context else ""))
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
     except EdgeCnsError as error:
         return _fail(str(error))
+    except SystemExit:  # click has met a pipe that nobody reads
+        return 141
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # nobody reads any more; nor shall the flush fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit shall not fail as well
         return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

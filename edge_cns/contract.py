@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
 import typing
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -41,6 +42,7 @@ INPUT_ZERO_POINT = -128
 
 _T = TypeVar("_T")
 _MAX_CLASSES = 256
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ClassDefinition:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise BadInputError("contract: a class has an empty name; give each class the name its labels use")
+        if _CONTROL.search(self.name):
+            raise BadInputError(f"contract: class name {self.name!r} has control characters; give it plain text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,12 @@ class IntendedUse:
     mm_per_pixel: tuple[float, float] | None = None
     phantom: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("gestational_age_weeks", "mm_per_pixel"):
+            span = getattr(self, name)
+            if span is not None and not 0 < span[0] <= span[1] < math.inf:
+                raise BadInputError(f"contract: {name} is {span}; give the lowest and the highest, above 0")
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -151,7 +161,8 @@ class Contract:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping; ``from_json`` is its inverse."""
-        return asdict(self)
+        value: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return value
 
     @classmethod
     def from_json(cls, value: Any) -> Contract:
@@ -197,7 +208,7 @@ def _parse(kind: type[_T], value: Any, where: str) -> _T:
     return kind(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in known})
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: PLR0911 - one return a kind of type
+def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _convert(next(a for a in arguments if a is not type(None)), value, where)

@@ -1,6 +1,6 @@
 """THE way from a frame to the input tensor, shared by training, calibration, evaluation and runtime.
 
-frame ─► region ─► 8-bit grey ─► resize without aliasing ─► letterbox ─► uint8 tensor ─► int8 (p - 128) or float (p / 255)
+    frame ─► region ─► 8-bit grey ─► resize ─► letterbox ─► uint8 image ─► int8 (p - 128) or float (p / 255)
 
 The result is a ``(height, width)`` uint8 image. Both forms of the tensor are exact functions of it, so whatever
 agrees here agrees everywhere.
@@ -20,8 +20,8 @@ from edge_cns.region import find_region
 
 __all__ = ["as_float", "fit_within", "image", "quantise_into", "region_of", "resize"]
 
-_FINE = 2.0  # below this reduction INTER_AREA is exact and the region is small enough for it to be cheap
-_DOUBLE, _TRIPLE = 2, 3
+_FINE = 2.3  # below this reduction the region is small enough for INTER_AREA itself
+_TRIPLE = 3.4  # below this, three samples an output pixel; from it on, four
 _COARSE = 8.0  # from this reduction on, halving first costs less than it blurs
 
 
@@ -76,7 +76,7 @@ def fit_within(width: int, height: int, spec: InputSpec) -> tuple[int, int, int,
 def resize(grey: Grey, out: Grey) -> None:
     """Resize into ``out`` with at most 8 grey levels of difference from INTER_AREA on real frames, but faster.
 
-    A fractional INTER_AREA over a whole region costs as much as half the network. Bilinear samples, two or three
+    A fractional INTER_AREA over a whole region costs as much as half the network. Bilinear samples, three or four
     an output pixel along each axis, averaged, come as near for a fraction of it; `docs/preprocessing.md` has the table.
 
     Args:
@@ -86,20 +86,23 @@ def resize(grey: Grey, out: Grey) -> None:
     height, width = out.shape
     reduction = min(grey.shape[0] / height, grey.shape[1] / width)
     while reduction >= _COARSE:
-        rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
-        grey = cv2.resize(grey[: rows * 2, : columns * 2], (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        half = (grey.shape[1] + 1) // 2, (grey.shape[0] + 1) // 2
+        grey = cv2.resize(grey, half, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # means of 2x2
         reduction /= 2
     if reduction < 1:
+        shrunk = min(width, grey.shape[1]), min(height, grey.shape[0])  # stretched, one side may grow, the other not
+        grey = cv2.resize(grey, shrunk, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         out[:] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
     elif reduction < _FINE:
         out[:] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    elif reduction < _FINE * 1.25:
-        samples = cv2.resize(grey, (width * _DOUBLE, height * _DOUBLE), interpolation=cv2.INTER_LINEAR)
-        out[:] = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
-    else:
-        samples = cv2.resize(grey, (width * _TRIPLE, height * _TRIPLE), interpolation=cv2.INTER_LINEAR)
+    elif reduction < _TRIPLE:
+        samples = cv2.resize(grey, (width * 3, height * 3), interpolation=cv2.INTER_LINEAR)
         # The centres of a 3x3 box filter are the 3x3 means: INTER_AREA by three, but vectorised.
-        out[:] = cv2.blur(samples, (_TRIPLE, _TRIPLE))[1::_TRIPLE, 1::_TRIPLE]
+        out[:] = cv2.blur(samples, (3, 3))[1::3, 1::3]
+    else:
+        samples = cv2.resize(grey, (width * 4, height * 4), interpolation=cv2.INTER_LINEAR)
+        samples = cv2.resize(samples, (width * 2, height * 2), interpolation=cv2.INTER_AREA)  # by two it is vectorised
+        out[:] = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def quantise_into(picture: Grey, tensor: NDArray[np.int8]) -> None:

@@ -21,7 +21,7 @@ def quiet_stderr() -> Iterator[None]:
     of a failure, it also says in the exception. For start-up and single calls.
     """
     with _one_at_a_time:
-        sys.stderr.flush()
+        _flush()
         try:
             saved = os.dup(2)
         except OSError:  # started without a standard error: nothing can be written there
@@ -33,6 +33,11 @@ def quiet_stderr() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stderr.flush()
+            _flush()
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:  # as it is in a process that was started without one
+        sys.stderr.flush()

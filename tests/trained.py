@@ -12,31 +12,29 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-CLASSES = ("bars", "disc", "plain")
+CLASSES = ("bars", "coarse", "fine")
 SIZE = 64
+PATIENTS = {"fit": 24, "stop": 9, "calibrate": 6, "gate": 27, "test": 12}
 
 
 def draw_frame(label: str, rng: np.random.Generator) -> np.ndarray:
-    """``(72, 80)`` uint8: a sign on speckle, anywhere but at the edge, in any brightness."""
-    height, width = 72, 80
-    envelope = np.hypot(*rng.normal(size=(2, height, width)))
-    speckle = cv2.GaussianBlur(envelope, (0, 0), 1.0) * rng.uniform(40, 60)
-    gain = np.ones((height, width))
-    x, y = int(rng.integers(28, 53)), int(rng.integers(26, 47))
-    if label == "disc":
-        cv2.circle(gain, (x, y), int(rng.integers(13, 18)), rng.uniform(2.3, 3.0), -1)
+    """``(72, 80)`` uint8: fine dark speckle, coarse grey speckle, or bright bars."""
+    shape = (72, 80)
+    grain, level = {"fine": (0.6, 30), "coarse": (2.0, 70), "bars": (1.0, 110)}[label]
+    speckle = cv2.GaussianBlur(np.hypot(*rng.normal(size=(2, *shape))), (0, 0), grain) * level * rng.uniform(0.9, 1.1)
     if label == "bars":
-        for offset in range(-20, 21, 8):
-            cv2.line(gain, (x - 20, y + offset), (x + 20, y + offset), rng.uniform(2.3, 3.0), 3)
-    return np.clip(speckle * gain, 10, 255).astype(np.uint8)
+        rows = np.sin(np.arange(shape[0]) * rng.uniform(0.6, 0.9) + rng.uniform(0, 6))
+        speckle *= 1 + 0.8 * rows[:, None]
+    return np.clip(speckle, 10, 255).astype(np.uint8)
 
 
-def write_set(folder: Path, *, patients: int = 66, frames: int = 3, test_patients: int = 12, seed: int = 0) -> Path:
-    """Write ``labels.csv`` and its images: a class a patient in turn; the last patients have ``split`` = ``test``."""
+def write_set(folder: Path, *, frames: int = 3, seed: int = 0) -> Path:
+    """Write ``labels.csv`` and its images: a class a patient in turn, in sets put there by hand."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["path,label,patient_id,split"]
-    for patient in range(patients + test_patients):
-        label, split = CLASSES[patient % len(CLASSES)], "train" if patient < patients else "test"
+    splits = [split for split, count in PATIENTS.items() for _ in range(count)]
+    for patient, split in enumerate(splits):
+        label = CLASSES[patient % len(CLASSES)]
         for frame in range(frames):
             name = f"p{patient:03d}-{frame}.png"
             pixels = draw_frame(label, np.random.default_rng([seed, patient, frame]))
@@ -47,22 +45,24 @@ def write_set(folder: Path, *, patients: int = 66, frames: int = 3, test_patient
     return labels
 
 
-def write_weights(path: Path, *, alpha: float = 0.35) -> Path:
-    """Write Keras weights of a MobileNetV2 for RGB: random, but with batch normalisation that fits its activations.
+def write_weights(path: Path) -> Path:
+    """Write Keras weights of a MobileNetV2 (alpha 0.35, RGB) that carries its input to the last layer.
 
-    The toolkit freezes batch normalisation, so a start from plain random numbers would have none.
+    Kernels are random. Batch normalisation, which the toolkit freezes, fits them; a shift keeps most activations
+    in the linear part of ReLU6, and weak residual branches keep noise from growing with depth.
     """
     from edge_cns.training.keras import keras
 
     keras.utils.set_random_seed(0)
-    network = keras.applications.MobileNetV2((SIZE, SIZE, 3), alpha=alpha, include_top=False, weights=None)
-    rng = np.random.default_rng(0)
-    frames = np.stack([draw_frame(CLASSES[i % 3], rng)[:SIZE, :SIZE] for i in range(24)])
-    pictures = np.repeat(frames[..., None].astype(np.float32) / 127.5 - 1, 3, axis=-1)
+    network = keras.applications.MobileNetV2((SIZE, SIZE, 3), alpha=0.35, include_top=False, weights=None)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    for _ in range(1):
-        network(pictures, training=True)
+            gamma, beta, mean, variance = layer.get_weights()
+            project, last = layer.name.endswith("project_BN"), layer.name == "Conv_1_bn"
+            layer.set_weights([gamma * (0.3 if project else 1), beta + (not project and not last), mean, variance])
+    rng = np.random.default_rng(0)
+    frames = np.stack([draw_frame(CLASSES[i % len(CLASSES)], rng)[:SIZE, :SIZE] for i in range(24)])
+    network(np.repeat(frames[..., None].astype(np.float32) / 127.5 - 1, 3, axis=-1), training=True)
     network.save_weights(path)
     return path

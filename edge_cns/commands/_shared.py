@@ -41,6 +41,8 @@ def progress_line() -> Progress:
         if not interactive and not (finished and elapsed > _WORTH_A_LINE_SECONDS):
             return
         state["drawn"] = now
+        if finished:
+            state["task"] = None
         left = f", {elapsed / done * (total - done):.0f} s left" if 0 < done < total else ""
         text = f"{task}: {done}/{total}, {elapsed:.0f} s{left}{' ' + note if note else ''}"
         click.echo(

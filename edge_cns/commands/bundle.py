@@ -76,7 +76,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "quantisation": {key: gate.get(key) for key in keys},
         "patients": {name: len(hashes) for name, hashes in bundle.patients["sets"].items()},
         "shortcut_warnings": gate.get("shortcut_warnings", []),
-        "golden_engine": gate.get("golden", {}).get("engine"),
+        "golden_engine": gate["golden"].get("engine") if isinstance(gate.get("golden"), dict) else None,
     }
 
 

@@ -59,12 +59,7 @@ def phantom(out: Path, *, patients: int, frames: int, seed: int, size: int) -> N
     """
     from edge_cns.data.phantom import write_dataset
 
-    progress = progress_line()
-
-    def drawn(done: int, total: int) -> None:
-        progress("drawing the phantom", done, total)
-
-    write_dataset(out, patients=patients, frames=frames, seed=seed, size=size, progress=drawn)
+    write_dataset(out, patients=patients, frames=frames, seed=seed, size=size, progress=progress_line())
     click.echo(f"{out / 'labels.csv'}: {patients * frames} phantom frames of {patients} patients")
 
 

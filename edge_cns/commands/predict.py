@@ -53,7 +53,7 @@ def command(
             try:
                 frame = read_image(path)
             except BadInputError as error:
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"error: {' '.join(str(error).split())}", err=True)
                 failures += 1
                 continue
             verdict = classifier.classify(frame)
@@ -67,16 +67,18 @@ def command(
 
 
 def _overlay_paths(images: Iterable[Path], folder: Path | None) -> list[Path | None]:
-    """A name for each overlay; images of one name in several folders are told apart by a number."""
+    """A name for each overlay; images of one name are told apart by a number, and no image is written over."""
     if folder is None:
         return [None for _ in images]
     folder.mkdir(parents=True, exist_ok=True)
+    among_images = folder.resolve() in {image.resolve().parent for image in images}
     taken: set[str] = set()
     paths: list[Path | None] = []
     for image in images:
-        name, number = image.stem, 2
+        stem = f"{image.stem}-heatmap" if among_images else image.stem
+        name, number = stem, 2
         while name in taken:
-            name, number = f"{image.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         taken.add(name)
         paths.append(folder / f"{name}.png")
     return paths

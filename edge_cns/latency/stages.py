@@ -21,18 +21,19 @@ from numpy.typing import NDArray
 
 from edge_cns.bundle import read_bundle
 from edge_cns.data.phantom import CLASSES, draw_patient, render
-from edge_cns.errors import BadInputError, OperationError
+from edge_cns.errors import BadInputError, OperationError, OperationTimeoutError
 from edge_cns.frames import Frame
 from edge_cns.latency.environment import environment, memory
 from edge_cns.runtime.backends.table import open_backend
 from edge_cns.runtime.classifier import load
 from edge_cns.runtime.sources.table import open_source
 
-__all__ = ["STAGES", "cold_start", "cart_frames", "measure"]
+__all__ = ["STAGES", "cart_frames", "cold_start", "measure"]
 
 STAGES = ("bare_invoke", "preprocess", "invoke", "postprocess", "total")
 _PERCENTILES = (50, 90, 99)
 _WARM_UP = 20
+_COLD_TIMEOUT_S = 120
 _HELD = 32  # frames of a source that are kept and repeated: reading is not what is measured
 
 _COLD = """
@@ -63,8 +64,8 @@ def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | No
     Raises:
         BadInputError: the bundle or the source cannot be used.
     """
-    held = _frames_of(source) if source else cart_frames()
     bundle = read_bundle(path)
+    held = _frames_of(source) if source else cart_frames()
     bare = open_backend("litert", bundle.files["model.tflite"], threads=threads)
     with load(path, threads=threads) as classifier:
         samples = {name: np.empty(frames) for name in STAGES}
@@ -104,9 +105,16 @@ def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | No
 
 
 def cold_start(path: Path, *, threads: int = 1) -> dict[str, float]:
-    """Milliseconds from the start of a fresh process to ``imported``, ``loaded`` (self-test passed), ``first_verdict``."""
+    """Milliseconds from the start of a fresh process until ``imported``, ``loaded`` (self-tested), ``first_verdict``"""
     command = [sys.executable, "-c", _COLD, str(path), str(threads), str(time.monotonic_ns())]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        result = subprocess.run(  # noqa: S603 - ourselves
+            command, capture_output=True, text=True, timeout=_COLD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise OperationTimeoutError(
+            f"the cold start took more than {_COLD_TIMEOUT_S} s; look at what else runs here"
+        ) from None
     if result.returncode != 0:
         raise OperationError(f"the cold start failed ({(result.stderr.strip() or 'no message').splitlines()[-1]})")
     imported, loaded, first = json.loads(result.stdout)

@@ -118,7 +118,8 @@ class Classifier:
             raise UnsupportedError(f"model.tflite takes {dtype} input; a bundle's model is int8: use edge-cns convert")
         if shape != (1, spec.height, spec.width, 1):
             raise UnsupportedError(
-                f"model.tflite takes {shape}, the contract says {(1, spec.height, spec.width, 1)}; they are not of one bundle"
+                f"model.tflite takes {shape}, the contract says {(1, spec.height, spec.width, 1)}; "
+                "they are not of one bundle"
             )
         scale, zero_point = self.backend.quantisation("image")
         if abs(scale - INPUT_SCALE) > 1e-7 or zero_point != INPUT_ZERO_POINT:

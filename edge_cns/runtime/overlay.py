@@ -66,6 +66,6 @@ def _caption(width: int, verdict: Verdict) -> NDArray[np.uint8]:
     band = np.zeros((46, width, 3), np.uint8)
     for text, baseline, size, colour in ((words, 19, 0.6, (255, 255, 255)), (remark, 38, 0.42, (160, 200, 255))):
         length = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0]
-        size *= min(1.0, (width - 12) / length)
-        cv2.putText(band, text, (6, baseline), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+        fitted = size * min(1.0, (width - 12) / length)
+        cv2.putText(band, text, (6, baseline), cv2.FONT_HERSHEY_SIMPLEX, fitted, colour, 1, cv2.LINE_AA)
     return band

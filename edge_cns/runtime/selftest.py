@@ -24,9 +24,10 @@ from edge_cns.runtime.backends.base import Backend
 __all__ = ["check_golden", "engine_identity", "record_golden"]
 
 _VECTOR_EXTENSIONS = (
-    "avx avx2 fma avx512f avx512bw avx512vl avx512_vnni avx_vnni amx_int8 asimd asimddp i8mm sve sve2 neon"
-).split()
-_IMAGE_TOLERANCE = 2  # grey levels by which another OpenCV may round differently
+    *("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx_vnni", "amx_int8"),
+    *("neon", "asimd", "asimddp", "i8mm", "sve", "sve2"),
+)
+_IMAGE_TOLERANCE = 2  # grey levels by which another OpenCV or processor may round differently
 
 
 def engine_identity(backend: Backend) -> dict[str, Any]:
@@ -76,16 +77,18 @@ def check_golden(bundle: Bundle, backend: Backend) -> bool:
     record = bundle.quantisation.get("golden")
     spec = bundle.contract.input
     try:
-        recorded, tolerances = record["engine"], {n: int(record["tolerance_steps"][n]) for n in OUTPUTS}  # type: ignore[index]
+        recorded, tolerances = dict(record["engine"]), {n: int(record["tolerance_steps"][n]) for n in OUTPUTS}  # type: ignore[index]
         count = len(golden["frames"])
         usable = count > 0 and golden["image"].shape == (count, spec.height, spec.width)
         usable = usable and all(len(golden[n]) == count and golden[n].dtype == np.int8 for n in OUTPUTS)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInputError(f"{bundle.path}: golden.npz or its record lacks {error}; convert the model again") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadInputError(
+            f"{bundle.path}: golden.npz or its record in quantisation.json is damaged ({error}); convert the model again"
+        ) from None
     if not usable or golden["image"].dtype != np.uint8 or min(tolerances.values()) < 0:
         raise BadInputError(f"{bundle.path}: golden.npz does not fit the contract; convert the model again")
     here = engine_identity(backend)
-    exact_image = recorded.get("opencv") == here["opencv"] and recorded.get("machine") == here["machine"]
+    exact_image = all(recorded.get(key) == here[key] for key in ("opencv", "machine", "cpu_features"))
     exact = bool(recorded == here)
     for i in range(count):
         picture = image(Frame(golden["frames"][i]), spec)
@@ -121,5 +124,6 @@ def _same_class(i: int, here: NDArray[np.int8], golden: NDArray[np.int8], tolera
     ordered = np.sort(golden.astype(np.int64))
     if ordered[-1] - ordered[-2] > 2 * tolerance and here.argmax() != golden.argmax():
         raise GoldenMismatchError(
-            f"golden frame {i}: class {here.argmax()} instead of {golden.argmax()}; this machine does not reproduce the bundle"
+            f"golden frame {i}: class {here.argmax()} instead of {golden.argmax()}; "
+            "this machine does not reproduce the bundle"
         )

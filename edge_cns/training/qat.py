@@ -23,7 +23,8 @@ __all__ = ["train_quantised"]
 
 _RATE = 1e-5
 _BATCH = 16
-_STEPS_AT_LEAST = 60  # the moving averages of the ranges need about that many to settle
+_STEPS_AT_LEAST = 60
+_RANGE_BATCHES = 8
 
 
 def train_quantised(
@@ -53,10 +54,13 @@ def train_quantised(
         UnsupportedError: the network has a layer that the toolkit cannot quantise.
         MissingExtraError: tensorflow-model-optimization is not installed.
     """
-    quantised = _simulate(model)
+    random = np.random.default_rng(seed)
+    plain = keras.Model(model.input, [model.output[name] for name in OUTPUTS])
+    quantised = _simulate(plain)
+    _start_ranges(quantised, plain, fit, augmentation, random)
     variables = quantised.trainable_variables
     optimizer = keras.optimizers.Adam(_RATE)
-    weights = tf.constant(class_weights(fit.labels, len(model.get_layer("cam").bias)))
+    weights = tf.constant(class_weights(fit.labels, model.output["logits"].shape[-1]))
 
     @tf.function
     def step(images: Any, labels: Any) -> None:
@@ -66,23 +70,20 @@ def train_quantised(
             loss = tf.reduce_mean(losses * tf.gather(weights, labels))
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
-    random = np.random.default_rng(seed)
     per_epoch = max(1, len(fit.labels) // _BATCH)
     steps = max(epochs * per_epoch, _STEPS_AT_LEAST)
     for i in range(steps):
         if i % per_epoch == 0:
             order = random.permutation(len(fit.labels))
         chosen = order[(i % per_epoch) * _BATCH :][:_BATCH]
-        images = as_float(np.stack([augment(fit.images[j], augmentation, random) for j in chosen]))
-        step(tf.constant(images), tf.constant(fit.labels[chosen]))
+        step(_varied(fit, chosen, augmentation, random), tf.constant(fit.labels[chosen]))
         progress("quantisation-aware training", i + 1, steps)
     return quantised
 
 
-def _simulate(model: Any) -> Any:
-    """Copy the model with simulated quantisation at every layer."""
+def _simulate(plain: Any) -> Any:
+    """Copy the model with simulated quantisation at every layer; the copy has its outputs by name."""
     quantize = require("tensorflow_model_optimization.quantization.keras", "train")
-    plain = keras.Model(model.input, [model.output[name] for name in OUTPUTS])
     try:
         wrapped = quantize.quantize_model(plain)
     except (ValueError, RuntimeError) as error:
@@ -94,6 +95,39 @@ def _simulate(model: Any) -> Any:
             inner.trainable = False
     _pin_input(wrapped)
     return keras.Model(wrapped.input, dict(zip(OUTPUTS, wrapped.output, strict=True)))
+
+
+def _start_ranges(
+    quantised: Any, plain: Any, fit: LabelledImages, augmentation: Augmentation, random: np.random.Generator
+) -> None:
+    """Start the range of each activation where the float network has it: the mean of the extremes of some batches.
+
+    The toolkit starts them all at [-6, 6] and lets them move by a thousandth of the way in a step. A training of
+    some hundred steps would end near where it began, with a fraction of the 256 levels in use.
+    """
+    ranges = {}
+    for layer in quantised.layers:
+        found = {v.name.split("/")[-1].split(":")[0]: v for v in layer.variables}
+        for kind in ("output", "post_activation"):
+            if f"{kind}_min" in found:
+                ranges[layer.name.removeprefix("quant_")] = found[f"{kind}_min"], found[f"{kind}_max"]
+    probe = keras.Model(plain.input, [plain.get_layer(name).output for name in ranges])
+
+    @tf.function
+    def extremes(images: Any) -> Any:
+        return tf.stack([(tf.reduce_min(values), tf.reduce_max(values)) for values in probe(images, training=False)])
+
+    batches = [
+        random.choice(len(fit.labels), min(_BATCH, len(fit.labels)), replace=False) for _ in range(_RANGE_BATCHES)
+    ]
+    means = np.mean([extremes(_varied(fit, chosen, augmentation, random)) for chosen in batches], axis=0)
+    for (low, high), (least, most) in zip(ranges.values(), means, strict=True):
+        low.assign(min(least, 0.0))
+        high.assign(max(most, 0.0))
+
+
+def _varied(fit: LabelledImages, chosen: Any, augmentation: Augmentation, random: np.random.Generator) -> Any:
+    return tf.constant(as_float(np.stack([augment(fit.images[i], augmentation, random) for i in chosen])))
 
 
 def _pin_input(wrapped: Any) -> None:

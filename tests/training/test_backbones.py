@@ -69,7 +69,7 @@ def with_black_border(rgb_model, first_convolution: str, grey: np.ndarray) -> np
 
 @pytest.mark.parametrize(
     ("name", "alpha"),
-    [("mobilenet_v1", 0.5), ("mobilenet_v2", 0.35), ("mobilenet_v2", 1.4), ("mobilenet_v3_small", 0.75)],
+    [("mobilenet_v1", 0.5), ("mobilenet_v2", 0.35), ("mobilenet_v3_small", 0.75)],
 )
 def test_equals_the_published_network(name: str, alpha: float, tmp_path: Path) -> None:
     reference = published(name, alpha)
@@ -118,10 +118,18 @@ def test_a_letterboxed_frame_has_nearly_the_embedding_of_the_published_network()
     assert cosine.min() > 0.98
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_one_cell_per_32_pixels_and_a_lasting_name_for_every_layer(name: str) -> None:
-    model = build(name, alpha=min(BACKBONES[name].alphas), image_size=96, weights=None)
-    assert model.output_shape[1:3] == (3, 3)
+@pytest.mark.parametrize(
+    ("name", "alpha", "channels"),
+    [
+        ("mobilenet_v1", 0.25, 256),
+        ("mobilenet_v2", 1.4, 1792),  # only wider networks have a wider last layer
+        ("mobilenet_v3_small", 0.75, 432),
+        ("efficientnet_lite0", 1.0, 1280),
+    ],
+)
+def test_one_cell_per_32_pixels_and_a_lasting_name_for_every_layer(name: str, alpha: float, channels: int) -> None:
+    model = build(name, alpha=alpha, image_size=96, weights=None)
+    assert model.output_shape == (None, 3, 3, channels)
     numbered_by_keras = re.compile(
         r"(input|conv2d|depthwise_conv2d|batch_normalization|re_lu|add|multiply|rescaling|global_average_pooling2d)(_\d+)?"
     )
@@ -179,7 +187,7 @@ def test_imagenet_knows_more_about_ultrasound_than_random_numbers() -> None:
 
     with Path(DATA, "fetal_planes", "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    rows = [row for row in rows if int(hashlib.sha256(row["patient_id"].encode()).hexdigest(), 16) % 3 == 0]
+    rows = [row for row in rows if int(hashlib.sha256(row["patient_id"].encode()).hexdigest(), 16) % 4 == 0]
     frames = np.stack([cv2.imread(str(Path(DATA, "fetal_planes", row["path"])), cv2.IMREAD_GRAYSCALE) for row in rows])
     frames = np.stack([cv2.resize(frame, (96, 96), interpolation=cv2.INTER_AREA) for frame in frames])
     labels = np.array([row["label"] for row in rows])
@@ -192,7 +200,7 @@ def test_imagenet_knows_more_about_ultrasound_than_random_numbers() -> None:
         resolved = resolve_weights("efficientnet_lite0", 1.0, 96, weights)
         model = build("efficientnet_lite0", alpha=1.0, image_size=96, weights=resolved)
         features = np.concatenate(
-            [model(batch / np.float32(255)).numpy().mean(axis=(1, 2)) for batch in np.array_split(frames[..., None], 8)]
+            [model(batch / np.float32(255)).numpy().mean(axis=(1, 2)) for batch in np.array_split(frames[..., None], 6)]
         )
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
         classifier.fit(features[~test], labels[~test])

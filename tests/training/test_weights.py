@@ -218,11 +218,8 @@ def test_unknown_names_widths_and_sizes_are_refused_before_anything_is_looked_fo
     ("name", "alpha", "size"),
     [
         ("mobilenet_v1", 0.25, 128),
-        ("mobilenet_v1", 0.75, 96),
-        ("mobilenet_v2", 0.35, 96),
-        ("mobilenet_v2", 1.0, 256),
+        ("mobilenet_v2", 0.35, 256),
         ("mobilenet_v3_small", 0.75, 224),
-        ("mobilenet_v3_small", 1.0, 160),
     ],
 )
 def test_names_and_addresses_are_those_of_keras(

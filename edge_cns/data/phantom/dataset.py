@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from edge_cns.data.phantom.png import encode_png
 from edge_cns.data.phantom.rendering import Rendering, render_sections
 from edge_cns.data.phantom.view import View, draw_view
 from edge_cns.errors import BadInputError
+from edge_cns.progress import Progress, silent
 
-__all__ = ["LABEL_COLUMNS", "PNG_TEXT", "PlannedFrame", "Progress", "planned_frames", "write_dataset"]
+__all__ = ["LABEL_COLUMNS", "PNG_TEXT", "PlannedFrame", "planned_frames", "write_dataset"]
 
 LABEL_COLUMNS = (
     "path",
@@ -42,9 +43,6 @@ LABEL_COLUMNS = (
 )
 PNG_TEXT = {"Source": "edge-cns phantom", "Disclaimer": "Simulated, no patient. Research use only."}
 """``tEXt`` chunks of every picture."""
-Progress = Callable[[int, int], None]
-"""Called with steps done and steps in all."""
-
 _PAIR_COLUMNS = ("path", "counterfactual", "mask", "label", "patient_id", "plane", "signs")
 
 
@@ -67,7 +65,7 @@ def write_dataset(
     seed: int = 7,
     size: int = 256,
     clips: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Write ``labels.csv``, ``images/``, ``masks/``, ``pairs/`` with ``pairs.csv``, ``clips/`` and ``phantom.json``.
 
@@ -98,7 +96,7 @@ def write_dataset(
     with atomic.new_folder(out) as folder:
         for name in ("images", "masks", "pairs", *(["clips"] if clips else [])):
             (folder / name).mkdir()
-        results = _run(folder, jobs, size, seed if clips else None, progress or (lambda done, total: None))
+        results = _run(folder, jobs, size, seed if clips else None, progress)
         (folder / "labels.csv").write_text(_csv(LABEL_COLUMNS, [r["label"] for r in results]))
         (folder / "pairs.csv").write_text(_csv(_PAIR_COLUMNS, [r["pair"] for r in results if r["pair"]]))
         description = {
@@ -125,7 +123,7 @@ def _run(
         try:
             for done, future in enumerate(as_completed([*films, *drawn]), start=1):
                 future.result()
-                progress(done, len(films) + len(drawn))
+                progress("drawing the phantom", done, len(films) + len(drawn))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -143,7 +141,7 @@ def planned_frames(patients: int, frames: int, seed: int, size: int) -> Iterable
         rng = default_rng([seed, 12, index])
         patient = draw_patient(label, int(rng.integers(2**31)))
         machine, site = MACHINES[int(rng.integers(len(MACHINES)))], SITES[int(rng.integers(len(SITES)))]
-        patient_id = f"P{names[index] + 1:03d}"
+        patient_id = f"S{seed}P{names[index] + 1:03d}"  # with the seed: patients of two sets are never confused
         for number in range(frames):
             plane = PLANES[(number + turn) % len(PLANES)]
             view = draw_view(patient, plane, int(rng.integers(2**31)), machine=machine, site=site, size=size)

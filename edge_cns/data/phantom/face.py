@@ -118,9 +118,9 @@ def _nose_and_jaws(sheet: Canvas, patient: Patient, b: float) -> None:
 
 def _frontal_sac(sheet: Canvas, lesion: Lesion, b: float, brow: float) -> None:
     """A sac bulging between and above the orbits, through a gap of the frontal bone."""
-    r = max(0.24, 1.05 * lesion.size) * b
+    r = max(0.34, 1.15 * lesion.size) * b
     y = brow - 0.25 * b
-    sheet.fill(ellipse(0.0, y, r, r), t.SKIN._replace(echo_db=5.0))
+    sheet.fill(ellipse(0.0, y, r, r), t.MEMBRANE._replace(echo_db=8.0, specular=0.25))
     inner = t.BRAIN._replace(echo_db=-9.0) if "brain" in lesion.signs else t.FLUID
     sheet.fill(ellipse(0.0, y, 0.86 * r, 0.86 * r), t.FLUID)
     sheet.fill(ellipse(0.05 * r, y + 0.1 * r, 0.66 * r, 0.62 * r), inner)

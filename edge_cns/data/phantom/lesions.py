@@ -204,8 +204,8 @@ def _sac(sheet: Canvas, patient: Patient, lesion: Lesion, skull: Skull) -> None:
     def shape(scale: float) -> Points:
         return ellipse(cx, cy, scale * radius * stretch, scale * radius, turn=turn, ripple=ripple)
 
-    wall = max(0.6, 0.05 * radius)
-    sheet.fill(shape(1.0), t.MEMBRANE._replace(echo_db=5.0))
+    wall = max(0.8, 0.08 * radius)
+    sheet.fill(shape(1.0), t.MEMBRANE._replace(echo_db=8.0, specular=0.25))
     sheet.fill(shape(1.0 - wall / radius), t.FLUID)
     throat = np.array(
         [

@@ -73,6 +73,7 @@ class Echo:
         near_db: reverberation in the near field, dB relative to soft tissue.
         compensation: time-gain compensation, as a multiple of what soft tissue loses.
         bone: factor on attenuation above soft tissue: how deep shadows are.
+        mirror: factor on specular echoes: how much brighter than its speckle an interface is.
     """
 
     noise_db: float = -48.0
@@ -80,6 +81,7 @@ class Echo:
     near_db: float = 0.0
     compensation: float = 1.0
     bone: float = 1.0
+    mirror: float = 1.0
 
 
 @lru_cache(maxsize=8)
@@ -116,7 +118,7 @@ def envelope(probe: Probe, maps: Maps, scatter: Maps, clutter: Maps, echo: Echo)
     facing = _facing(probe, mirror)
     # Rough bone still scatters when it is met at a slant, but much less.
     level *= 1.0 - np.minimum(mirror, 1.0) * (1.0 - (0.10 + 0.90 * facing))
-    coherent = mirror * facing * 40.0
+    coherent = mirror * facing * np.float32(40.0 * echo.mirror)
     lost = _round_trip_db(probe, np.ascontiguousarray(maps[..., 1]), echo.bone)
     through = cv2.exp(lost * np.float32(-np.log(10.0) / 20.0))
     sent = level * through

@@ -64,7 +64,7 @@ def section_pair(patient: Patient, plane: str, *, pixels: int = 512) -> tuple[Se
     """
     if plane not in PLANES:
         raise BadInputError(f"the phantom has no plane {plane!r}; choose one of {', '.join(PLANES)}")
-    half = 1.1 * patient.length_mm
+    half = 1.25 * patient.length_mm  # room for the largest sac
     maps = _draw(patient, plane, half, pixels, lesion=False)
     healthy = Section(maps, np.zeros((pixels, pixels), np.float32), half, ())
     if not _touches(patient, plane):

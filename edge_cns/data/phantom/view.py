@@ -84,7 +84,7 @@ def draw_view(
     reach_y = float(np.hypot(width * np.sin(turn), height * np.cos(turn)))
     wall = float(rng.uniform(6.0, 16.0)) + 0.10 * patient.breadth_mm
     wall += max(0.0, _standoff(chosen, reach_x, reach_y) - wall) * float(rng.uniform(0.5, 1.0))
-    fluid = float(rng.choice((rng.uniform(1.04, 1.15), rng.uniform(1.15, 1.6)), p=(0.5, 0.5)))
+    fluid = float(rng.choice((rng.uniform(1.04, 1.15), rng.uniform(1.15, 1.9)), p=(0.4, 0.6)))
     cavity = (reach_x * fluid * float(rng.uniform(1.05, 1.3)), reach_y * fluid)
     y = wall + cavity[1] - float(rng.uniform(0.0, 0.85)) * (cavity[1] - reach_y)
     depth = (y + reach_y) * float(rng.uniform(1.06, 1.32)) + 6.0
@@ -107,8 +107,8 @@ def draw_view(
         probe=probe,
         echo=_echo(rng),
         pose=Pose(float(rng.normal(0.0, 0.10)) * reach_x, y, turn, bool(rng.random() < 0.5)),
-        gain_db=float(rng.normal(-34.0, 4.5)),
-        dynamic_range_db=chosen.dynamic_range_db * float(rng.uniform(0.9, 1.1)),
+        gain_db=float(np.clip(rng.normal(-34.0, 5.0), -42.0, -25.0)),
+        dynamic_range_db=chosen.dynamic_range_db * float(rng.uniform(0.85, 1.2)),
         wall_mm=wall,
         cavity=cavity,
         placenta=str(rng.choice(("near", "far", ""), p=(0.3, 0.3, 0.4))),
@@ -146,5 +146,6 @@ def _echo(rng: Generator) -> Echo:
         haze_db=float(rng.uniform(-40.0, -29.0)),
         near_db=float(rng.uniform(-4.0, 8.0)),
         compensation=float(rng.uniform(0.85, 1.12)),
-        bone=float(rng.uniform(0.7, 1.4)),
+        bone=float(rng.uniform(0.6, 1.5)),
+        mirror=float(np.exp(rng.uniform(np.log(0.25), np.log(1.3)))),
     )

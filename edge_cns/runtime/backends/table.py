@@ -32,7 +32,7 @@ def open_backend(name: str, model: bytes, *, threads: int = 1) -> Backend:
         BadInputError: no such engine; the text lists those there are.
         InitialisationError, UnsupportedError: see `Backend`.
     """
-    rows = {e.name: tuple(e.value.split(":")) for e in entry_points(group=ENTRY_POINT_GROUP)} | BACKENDS
+    rows = {e.name: (e.module, e.attr) for e in entry_points(group=ENTRY_POINT_GROUP)} | BACKENDS
     if name not in rows:
         raise BadInputError(f"there is no backend {name!r}; choose one of {', '.join(sorted(rows))}")
     module, attribute = rows[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
@@ -24,7 +24,9 @@ def open_files(uri: str) -> FrameSource:
     Raises:
         BadInputError: nothing there, no images in the folder, or no clip that OpenCV can decode.
     """
-    path = Path(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri)
+    if uri.startswith("file://") and not uri.startswith(("file:///", "file://localhost/")):
+        raise BadInputError(f"{uri} names a host; give file:///PATH with three slashes, or a plain path")
+    path = Path(unquote(uri.removeprefix("file://").removeprefix("localhost")) if uri.startswith("file://") else uri)
     if path.is_dir():
         images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         if not images:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from edge_cns.data import phantom
 from edge_cns.errors import BadInputError
-from edge_cns.frames import Frame, FrameSource
+from edge_cns.frames import MIN_SIDE, Frame, FrameSource
 
 __all__ = ["PhantomFrames", "open_synthetic"]
 
 _DEFAULTS = {"class": "normal", "fps": "30", "seed": "0", "size": "256"}
+_LARGEST = 2048  # px: seconds and hundreds of MiB a frame
 
 
 def open_synthetic(uri: str) -> FrameSource:
@@ -21,9 +22,9 @@ def open_synthetic(uri: str) -> FrameSource:
     Raises:
         BadInputError: another name, an unknown class, or a value that cannot be used.
     """
-    parts = urlsplit(uri)
-    asked = _DEFAULTS | dict(parse_qsl(parts.query, keep_blank_values=True))
-    if parts.netloc != "phantom" or set(asked) != set(_DEFAULTS):
+    name, _, query = uri.removeprefix("synthetic://").partition("?")
+    asked = _DEFAULTS | dict(parse_qsl(query, keep_blank_values=True))
+    if name != "phantom" or set(asked) != set(_DEFAULTS):
         raise BadInputError(f"{uri}: give synthetic://phantom with class, fps, seed and size")
     try:
         fps, seed, size = float(asked["fps"]), int(asked["seed"]), int(asked["size"])
@@ -31,6 +32,8 @@ def open_synthetic(uri: str) -> FrameSource:
         raise BadInputError(f"{uri}: fps, seed and size are numbers, e.g. fps=30&seed=0&size=256") from None
     if not 0 < fps <= 1000:
         raise BadInputError(f"{uri}: fps is {fps:g}; give more than 0 and at most 1000")
+    if not MIN_SIDE <= size <= _LARGEST:
+        raise BadInputError(f"{uri}: size is {size} px; give {MIN_SIDE} to {_LARGEST}")
     return PhantomFrames(asked["class"], fps=fps, seed=seed, size=size)
 
 

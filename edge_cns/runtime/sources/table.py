@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from typing import cast
-from urllib.parse import urlsplit
 
 from edge_cns.errors import BadInputError
 from edge_cns.frames import FrameSource
@@ -29,7 +28,7 @@ def open_source(uri: str) -> FrameSource:
     Raises:
         BadInputError: no such scheme, or the source cannot be opened.
     """
-    scheme = urlsplit(uri).scheme or "file"
+    scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme not in SOURCES:
         raise BadInputError(
             f"{uri}: there is no source {scheme}://; use one of {', '.join(f'{s}://' for s in SOURCES)}"

@@ -124,14 +124,14 @@ def test_class_is_not_associated_with_any_nuisance() -> None:
 
 def test_each_class_is_filmed_and_progress_counts_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "write_clip", lambda path, label, seed: path.write_bytes(label.encode()))
-    steps: list[tuple[int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     phantom.write_dataset(tmp_path / "set", patients=5, frames=1, size=64, progress=lambda *step: steps.append(step))
     assert sorted(p.stem for p in (tmp_path / "set" / "clips").iterdir()) == sorted(phantom.CLASSES)
-    assert steps == [(i, 10) for i in range(1, 11)]
+    assert steps == [("drawing the phantom", i, 10) for i in range(1, 11)]
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(task: str, done: int, total: int, note: str = "") -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
