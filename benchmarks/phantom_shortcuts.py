@@ -103,18 +103,24 @@ def contact_sheet(*, tile: int = 150, seed: int = 3) -> NDArray[np.uint8]:
         _caption(sheet, plane.replace("_", " "), column * tile + 6, 13)
         for row, label in enumerate(phantom.CLASSES):
             top = margin + row * (tile + margin)
-            patient = phantom.telling_patient(label, seed + row)
-            seeds = range(100 * (row + 1) + 16 * column, 100 * (row + 1) + 16 * (column + 1))
-            drawn = min((phantom.draw_view(patient, plane, k) for k in seeds), key=lambda v: abs(v.pose.turn - 0.1))
-            view = replace(drawn, text=(), callipers=False, gain_db=-32.0)
-            frame = phantom.render(patient, plane, view)
+            frame = _well_framed(phantom.telling_patient(label, seed + row), plane, 100 * (row + 1) + 16 * column)
             small = cv2.resize(frame.pixels, (tile, tile), interpolation=cv2.INTER_AREA)
             sheet[top : top + tile, column * tile : (column + 1) * tile] = small
-            sign = ", ".join(frame.signs) or ("no sign on this plane" if patient.lesion else "")
-            _caption(
-                sheet, f"{label}: {sign}" if column == 0 and sign else sign or label, column * tile + 6, top + tile + 12
-            )
+            sign = ", ".join(frame.signs) or ("no sign on this plane" if frame.patient.lesion else "")
+            caption = f"{label}: {sign}" if column == 0 and sign else sign or label
+            _caption(sheet, caption, column * tile + 6, top + tile + 12)
     return (sheet // 6 * 6).astype(np.uint8)  # fewer grey levels: a smaller file
+
+
+def _well_framed(patient: phantom.Patient, plane: str, seed: int) -> phantom.Rendering:
+    """Of sixteen views, the uprightest one with all of the lesion in the picture, without writing on it."""
+
+    drawn = (phantom.draw_view(patient, plane, k) for k in range(seed, seed + 16))
+    clean = [replace(view, text=(), callipers=False, gain_db=-32.0) for view in drawn]
+    clean.sort(key=lambda view: abs(view.pose.turn))
+    frames = (phantom.render(patient, plane, view) for view in clean)
+    whole = (frame for frame in frames if not frame.lesion_mask[:, [0, -1]].any())
+    return next(whole, None) or phantom.render(patient, plane, clean[0])
 
 
 def main(arguments: list[str] | None = None) -> int:

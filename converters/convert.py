@@ -95,6 +95,7 @@ def convert(
     }
     quantisation |= report.to_json()
     if not written:
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_json(report_path(out), quantisation)
         return quantisation
     write_bundle(out, _files(run, manifest, calibration, quantisation, report, float_model, int8_model))

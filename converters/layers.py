@@ -13,7 +13,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
@@ -75,10 +74,8 @@ def layer_noise(float_model: bytes, int8_model: bytes, images: NDArray[np.uint8]
                 expected = engine.interpreter.get_tensor(index).astype(np.float64)
                 power[at : at + 2] += (expected**2).sum(), ((expected - output) ** 2).sum()
     rows = [
-        LayerNoise(
-            layer, operator, _decibels(*powers[layer, operator, n][:2]), _decibels(*powers[layer, operator, n][2:])
-        )
-        for layer, operator, n in powers
+        LayerNoise(layer, operator, _decibels(power[0], power[1]), _decibels(power[2], power[3]))
+        for (layer, operator, _), power in powers.items()
     ]
     return tuple(sorted(rows, key=lambda row: row.own_db))
 
@@ -98,7 +95,7 @@ def _cut(model: bytes) -> bytes:
                 graph.tensors.append(copy.copy(graph.tensors[index]))
         operator.inputs = taken
     graph.inputs = inputs
-    builder = flatbuffers.Builder(len(model))
+    builder = schema.flatbuffers.Builder(len(model))
     builder.Finish(root.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -136,5 +133,5 @@ def _decibels(signal: float, noise: float) -> float:
 
 def _layer_of(tensor: str) -> str:
     """The layer's name in a tensor's: ``net/relu/Relu6;net/Conv1/Conv2D`` is of layer ``Conv1``."""
-    parts = tensor.split(";")[-1].split("/")
+    parts = tensor.rsplit(";", maxsplit=1)[-1].split("/")
     return (parts[-2] if len(parts) > 1 else parts[0]).removeprefix("quant_")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT, OUTPUTS, SIGNATURE
@@ -67,6 +68,10 @@ def check_full_integer(model: bytes) -> None:
     Raises:
         UnsupportedError: names the operator or the tensor.
     """
+    for code in schema.ModelT.InitFromPackedBuf(model, 0).operatorCodes:
+        if code.customCode is not None:  # Flex operators are custom ones; no engine of ours would load them
+            name = code.customCode.decode()
+            raise UnsupportedError(f"the int8 model has the operator {name}; the network cannot be quantised in full")
     engine = LiteRT(model, xnnpack=False)
     scale, zero_point = engine.quantisation("image")
     if engine.dtype("image") != np.int8 or abs(scale - INPUT_SCALE) > 1e-7 or zero_point != INPUT_ZERO_POINT:
@@ -77,15 +82,18 @@ def check_full_integer(model: bytes) -> None:
     tensors = {t["index"]: t for t in engine.interpreter.get_tensor_details()}
     for operator in engine.interpreter._get_ops_details():
         name = operator["op_name"]
-        if name.startswith(("Flex", "CUSTOM")) or name in ("QUANTIZE", "DEQUANTIZE"):
+        if name in ("QUANTIZE", "DEQUANTIZE"):
             raise UnsupportedError(f"the int8 model has the operator {name}; the network cannot be quantised in full")
         for index in (*operator["inputs"], *operator["outputs"]):
-            if index >= 0 and tensors[index]["dtype"] == np.float32:
-                raise UnsupportedError(f"tensor {tensors[index]['name']!r} of operator {name} stayed float32")
+            if index >= 0 and np.issubdtype(tensors[index]["dtype"], np.floating):
+                kind = np.dtype(tensors[index]["dtype"])
+                raise UnsupportedError(f"tensor {tensors[index]['name']!r} of operator {name} stayed {kind}")
     engine.close()
 
 
 def _convert(model: Any, configure: Any) -> bytes:
+    from tensorflow.lite.python.convert_phase import ConverterError
+
     height, width = model.input.shape[1:3]
 
     @tf.function(input_signature=[tf.TensorSpec((1, height, width, 1), tf.float32, name="image")])
@@ -99,4 +107,8 @@ def _convert(model: Any, configure: Any) -> bytes:
         tf.saved_model.save(module, folder, signatures={SIGNATURE: serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         configure(converter)
-        return bytes(converter.convert())
+        try:
+            return bytes(converter.convert())
+        except ConverterError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UnsupportedError(f"TensorFlow cannot convert this network ({reason}); use another backbone") from None

@@ -83,8 +83,8 @@ def _summary(report: dict[str, Any]) -> str:
             lines.append(f"  {name}: sensitivity {bounds}, {row['n_patients']} patients, {row['outcome']}")
     if report["outcome"] == "failed":
         lines += [
-            f"  error enters at layer {row['layer']} ({row['operator']}): {row['entering_db']:.1f} dB lost, "
-            f"{row['sqnr_db']:.1f} dB left"
+            f"  noise enters at layer {row['layer']} ({row['operator']}): signal to noise {row['own_db']:.1f} dB by "
+            f"itself, {row['sqnr_db']:.1f} dB with all before it"
             for row in report["layers"][:3]
         ]
     return "\n".join(lines)

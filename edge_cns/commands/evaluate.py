@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_cns.evaluation.predictions import Predictions
     from edge_cns.evaluation.report import Example
     from edge_cns.runtime.classifier import Classifier
+    from edge_cns.training.run import FinishedRun
 
 __all__ = ["command"]
 
@@ -59,10 +60,14 @@ def command(
     from edge_cns.evaluation.metrics import evaluate
     from edge_cns.evaluation.report import GateState, Report, write_report
     from edge_cns.runtime.classifier import load
+    from edge_cns.training.run import read_run
 
     manifest = read_manifest(labels)
+    finished = None if run is None else read_run(run)
     with load(bundle, threads=threads, require_proof=require_proof) as classifier, new_folder(out) as folder:
         progress = progress_line()
+        if finished is not None:
+            _check_training(finished, classifier)
         rows, unreadable, predictions = _classify(classifier, manifest, progress)
         gate = classifier.bundle.quantisation
         metrics = evaluate(predictions) | {
@@ -78,14 +83,14 @@ def command(
         if evident.any() and not evident.all():
             # Figures over all rows blame the model for signs that are not on the frame.
             metrics["evident"] = evaluate(predictions.select(evident))
-        if run is not None:
-            metrics |= _float_figures(run, classifier, rows, predictions, progress)
+        if finished is not None:
+            metrics |= _float_figures(finished, rows, predictions, progress)
         figures = draw(predictions, metrics)
         write_json(folder / "metrics.json", metrics)
         write_figures(folder, figures)
         settings = {"bundle": gate.get("training", {}), "quantisation": gate.get("method"), "labels": labels.name}
         report = Report(
-            title=f"{bundle.name} on {labels.name}",
+            title=f"{bundle.resolve().name} on {labels.resolve().parent.name}/{labels.name}",
             metrics=metrics,
             figures=figures,
             gate=GateState(gate["outcome"], gate["reason"], gate["drift_allowed"]),
@@ -140,8 +145,16 @@ def _classify(
     return rows, unreadable, predictions
 
 
+def _check_training(run: FinishedRun, classifier: Classifier) -> None:
+    """Refuse a training that the bundle was not made from."""
+    made_from = classifier.bundle.quantisation.get("training", {})
+    same = all(run.record.get(key) == value for key, value in made_from.items())
+    if not same or run.contract.to_json() | {"decision": None} != classifier.contract.to_json() | {"decision": None}:
+        raise BadInputError(f"{run.path} is not the training that {classifier.bundle.path} was made from")
+
+
 def _float_figures(
-    run: Path, classifier: Classifier, rows: Sequence[Row], predictions: Predictions, progress: Progress
+    run: FinishedRun, rows: Sequence[Row], predictions: Predictions, progress: Progress
 ) -> dict[str, Any]:
     """The training's float model on the same frames: its own figures, and how often the two agree."""
     from dataclasses import replace
@@ -150,15 +163,9 @@ def _float_figures(
     from edge_cns.evaluation.metrics import evaluate
     from edge_cns.training.dataset import load_images
     from edge_cns.training.model import predict_logits, read_classifier
-    from edge_cns.training.run import read_run
 
-    finished = read_run(run)
-    if finished.contract.class_names != classifier.contract.class_names:
-        raise BadInputError(
-            f"{run} was trained on {', '.join(finished.contract.class_names)}: not the bundle's classes"
-        )
-    images = load_images(rows, finished.contract, "reading frames for the float model", progress).images
-    probabilities = softmax(predict_logits(read_classifier(finished.model), images), finished.contract.decision)
+    images = load_images(rows, run.contract, "reading frames for the float model", progress).images
+    probabilities = softmax(predict_logits(read_classifier(run.model), images), run.contract.decision)
     exact = replace(predictions, probabilities=probabilities)
     figures = evaluate(exact)
     same: NDArray[np.bool_] = exact.predicted == predictions.predicted
@@ -212,7 +219,7 @@ def _text(metrics: dict[str, Any], out: Path) -> str:
         lines.append(f"  frames on which the sign can be seen: accuracy {seen['accuracy']:.4f}")
     if "float" in metrics:
         other = metrics["float"]["by_set"]["unseen"] or metrics["float"]
-        agreement = metrics["agreement_unseen"] or metrics["agreement"]
+        agreement = metrics["agreement" if metrics["agreement_unseen"] is None else "agreement_unseen"]
         lines.append(f"  float       accuracy {other['frame']['accuracy']:.4f}, agreement with int8 {agreement:.4f}")
     lines += [f"  SHORTCUT    {text}" for text in metrics["shortcut_warnings"]]
     lines += [f"  quantisation {metrics['proof']}"] if metrics["proof"] != "passed" else []

@@ -47,7 +47,7 @@ def command(
 ) -> int | None:
     """Train a classifier by transfer learning.
 
-    Patients are drawn into four disjoint sets (fit, stop, calibrate, gate); rows of split "test" are never read.
+    Patients are drawn into four disjoint sets (fit, stop, calibrate, gate); rows of split "test" teach nothing.
     A killed training goes on from its last whole epoch when the same command is given again.
 
     \b

@@ -65,7 +65,7 @@ class Report:
 
     Attributes:
         title: heading, for instance the bundle's name.
-        metrics: from ``evaluate``.
+        metrics: from ``evaluate``; ``evident``, if there, holds the same for the frames that show the sign.
         figures: PNG files by name, from ``draw``; names it does not know are shown last, under their name.
         gate: the gate's outcome, where the model has been through it.
         warnings: shortcuts and other findings about the data, one sentence each.
@@ -156,6 +156,13 @@ def _headline(metrics: dict[str, Any]) -> str:
         f"{figures['n_patients']} patients. Below each figure: 95 % interval; patients are resampled, not frames, and "
         "where all answers are right the limit is exact. A dash: cannot be computed.",
     ]
+    if "evident" in metrics:
+        shown = headline(metrics["evident"])[1]
+        notes.insert(
+            0,
+            f"Some frames carry their patient's label but do not show its sign. On the {shown['n_frames']} others the "
+            f"accuracy by frame is {_percent(shown['frame']['accuracy'])}.",
+        )
     if unit != "patients":
         notes.append("Some patients carry several labels: a case is one patient with one label.")
     if frame["auroc_left_out"]:

@@ -122,7 +122,7 @@ def _compare(what: str, here: NDArray[Any], golden: NDArray[Any], allowed: int) 
 
 def _same_class(i: int, here: NDArray[np.int8], golden: NDArray[np.int8], tolerance: int) -> None:
     ordered = np.sort(golden.astype(np.int64))
-    if ordered[-1] - ordered[-2] > 2 * tolerance and here.argmax() != golden.argmax():
+    if ordered[-1] - ordered[-2] > tolerance and here.argmax() != golden.argmax():
         raise GoldenMismatchError(
             f"golden frame {i}: class {here.argmax()} instead of {golden.argmax()}; "
             "this machine does not reproduce the bundle"

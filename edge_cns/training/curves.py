@@ -26,6 +26,8 @@ def draw_curves(history: list[dict[str, float]], *, phantom: bool) -> bytes:
     left.plot(epochs, [row["loss"] for row in history], "o-", label="fit (augmented)", color="#0072B2")
     left.plot(epochs, [row["stop_loss"] for row in history], "s-", label="stop", color="#D55E00")
     left.set(xlabel="epoch", ylabel="cross-entropy", yscale="log")
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(require("matplotlib.ticker", "evaluate").LogFormatter(minor_thresholds=(2, 0.5)))
     left.legend(frameon=False)
     right.plot(epochs, [row["stop_accuracy"] for row in history], "s-", color="#D55E00")
     right.set(xlabel="epoch", ylabel="accuracy on stop patients")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_cns.errors import BadInputError, OperationError
 from edge_cns.preprocess import as_float
 from edge_cns.progress import Progress
 from edge_cns.training.augment import augment
@@ -39,11 +40,19 @@ def finetune(
 
     Returns:
         The history: a row for each epoch with ``loss``, ``stop_loss`` and ``stop_accuracy``.
+
+    Raises:
+        BadInputError: the checkpoint is damaged or of another network.
+        OperationError: the loss is no longer a number.
     """
     state = _State(model, settings, class_weights(fit.labels, model.output["logits"].shape[-1]))
     history: list[dict[str, float]] = []
     if checkpoint := read_checkpoint(path):
-        state.restore(checkpoint.arrays)
+        try:
+            state.restore(checkpoint.arrays)
+        except (KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise BadInputError(f"the checkpoint in {path} does not fit ({reason}); remove it to start again") from None
         history = checkpoint.history
     steps = max(1, len(fit.labels) // settings.batch_size)
     for epoch in range(len(history), settings.epochs):
@@ -54,6 +63,8 @@ def finetune(
             loss += state.step(images, labels, epoch * steps + step, settings.epochs * steps)
             progress(f"fine-tuning, epoch {epoch + 1} of {settings.epochs}", step + 1, steps)
         row = {"epoch": epoch + 1, "loss": loss / steps} | state.evaluate(stop)
+        if not math.isfinite(row["loss"] + row["stop_loss"]):
+            raise OperationError(f"epoch {epoch + 1} ended with loss {row['loss']:g}: the training diverged")
         if row["stop_loss"] < min((r["stop_loss"] for r in history), default=math.inf):
             state.keep_best()
         history.append(row)

@@ -87,7 +87,7 @@ def _simulate(plain: Any) -> Any:
     try:
         wrapped = quantize.quantize_model(plain)
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split()).split(". ")[0][:160]
         raise UnsupportedError(f"this network cannot be trained quantised ({reason}); use --quantize ptq") from None
     for layer in wrapped.layers:
         inner = getattr(layer, "layer", layer)

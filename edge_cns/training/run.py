@@ -74,8 +74,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise BadInputError(f"epochs is {self.epochs}; give at least 1")
-        if self.seed < 0:
-            raise BadInputError(f"seed is {self.seed}; give 0 or more")
+        if not 0 <= self.seed < 2**31:
+            raise BadInputError(f"seed is {self.seed}; give 0 to {2**31 - 1}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +131,37 @@ def check_run(path: Path, settings: Settings, labels: Path, labels_sha256: str) 
     wanted = _request(settings, labels, labels_sha256)
     if (path / _SETTINGS).exists():
         found = load_json((path / _SETTINGS).read_bytes(), str(path / _SETTINGS))
-        if found != wanted:
-            raise BadInputError(
-                f"{path} holds an unfinished training with other settings ({_difference(found, wanted)}); "
-                "repeat the same command to go on, or choose another --out"
-            )
+        if not isinstance(found, dict) or {key: found.get(key) for key in wanted} != wanted:
+            raise _other_settings(path, _difference(found, wanted))
         return
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise BadInputError(f"{path} exists and is no training; choose another --out")
 
 
-def open_run(path: Path, settings: Settings, labels: Path, labels_sha256: str) -> None:
-    """Make or re-enter the folder of a training; raises what `check_run` raises."""
+def open_run(
+    path: Path, settings: Settings, labels: Path, labels_sha256: str, *, weights_sha256: str | None = None
+) -> None:
+    """Make or re-enter the folder of a training.
+
+    Args:
+        path: the folder.
+        settings: of the training.
+        labels: the ``labels.csv``.
+        labels_sha256: its digest.
+        weights_sha256: digest of the weights file it starts from; ``None`` where it starts from random numbers.
+
+    Raises:
+        BadInputError: what `check_run` raises, or a training that started from another weights file: a checkpoint
+            does not hold what is frozen.
+    """
     check_run(path, settings, labels, labels_sha256)
+    if (path / _SETTINGS).exists():
+        started = load_json((path / _SETTINGS).read_bytes(), str(path / _SETTINGS)).get("weights_sha256")
+        if started is not None and started != weights_sha256:
+            raise _other_settings(path, f"weights file {started[:12]} there, {str(weights_sha256)[:12]} now")
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / _SETTINGS, _request(settings, labels, labels_sha256))
+    request = _request(settings, labels, labels_sha256) | {"weights_sha256": weights_sha256}
+    write_json(path / _SETTINGS, request)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -157,12 +173,20 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """The state after the last whole epoch, or ``None`` before the first."""
+    """The state after the last whole epoch, or ``None`` before the first.
+
+    Raises:
+        BadInputError: the checkpoint is damaged.
+    """
     if not (path / _CHECKPOINT).exists():
         return None
-    arrays = read_arrays((path / _CHECKPOINT).read_bytes(), str(path / _CHECKPOINT))
-    state = json.loads(arrays.pop("__state__").tobytes())
-    return Checkpoint(state["epoch"], state["history"], arrays)
+    try:
+        arrays = read_arrays((path / _CHECKPOINT).read_bytes(), _CHECKPOINT)
+        state = json.loads(arrays.pop("__state__").tobytes())
+        return Checkpoint(state["epoch"], state["history"], arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInputError(f"{path / _CHECKPOINT} is damaged ({reason}); remove it to start again") from None
 
 
 def finish_run(path: Path, record: Mapping[str, Any]) -> None:
@@ -190,6 +214,8 @@ def read_run(path: Path) -> FinishedRun:
         ranges = settings.pop("augmentation")
         ranges["zoom"] = tuple(ranges["zoom"])
         labels, digest, sets = Path(record["labels"]), record["labels_sha256"], dict(record["sets"])
+        for key in ("weights", "versions", "frames", "shortcut_warnings"):
+            record[key]  # conversion quotes them
         asked = Settings(**settings, augmentation=Augmentation(**ranges))
     except (KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{path / _RUN} is damaged ({error}); train again") from None
@@ -200,6 +226,13 @@ def _request(settings: Settings, labels: Path, labels_sha256: str) -> dict[str, 
     """What ``settings.json`` says, as it reads back."""
     request = {"settings": asdict(settings), "labels": str(labels.resolve()), "labels_sha256": labels_sha256}
     return dict(json.loads(json.dumps(request)))
+
+
+def _other_settings(path: Path, difference: str) -> BadInputError:
+    return BadInputError(
+        f"{path} holds an unfinished training with other settings ({difference}); "
+        "repeat the same command to go on, or choose another --out"
+    )
 
 
 def _difference(found: Any, wanted: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from edge_cns.training.run import MODEL, Settings, check_run, finish_run, open_r
 
 __all__ = ["train"]
 
+_LIBRARIES = ("edge-cns", "tensorflow", "tf-keras", "scikit-learn", "numpy", "opencv-python")
 STATEMENT = "Research use only. Not a medical device. Sorts ultrasound frames into the listed classes."
 
 
@@ -30,7 +30,8 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
     """Train by transfer learning, or go on with a training that was interrupted.
 
     Args:
-        manifest: labelled frames; rows of ``split`` = ``test`` are never read.
+        manifest: labelled frames; from rows of ``split`` = ``test`` nothing is learned and nothing chosen. The check
+            reads them, because a test frame that is also a training frame must be refused.
         out: folder of the training.
         settings: what is asked for.
         progress: told as work goes on.
@@ -51,17 +52,18 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
     from edge_cns.training.weights import resolve_weights
 
     check_run(out, settings, manifest.path, manifest.sha256)
+    weights = resolve_weights(settings.backbone, settings.alpha, settings.image_size, settings.weights)
     findings = check(manifest, progress=progress)
     if findings.refusal:
         raise BadInputError(findings.refusal)
     sets = draw_sets(manifest.for_training(), seed=settings.seed, together=findings.linked_patients)
-    weights = resolve_weights(settings.backbone, settings.alpha, settings.image_size, settings.weights)
     contract = _contract(manifest, settings)
     keras.utils.set_random_seed(settings.seed)
     backbone = build(settings.backbone, alpha=settings.alpha, image_size=settings.image_size, weights=weights)
     model = make_classifier(backbone, len(contract.classes))
 
-    open_run(out, settings, manifest.path, manifest.sha256)
+    digest = None if weights is None else weights.sha256
+    open_run(out, settings, manifest.path, manifest.sha256, weights_sha256=digest)
     fit, stop = (
         load_images(rows_of(manifest, sets, name), contract, f"reading {name} frames", progress)
         for name in ("fit", "stop")
@@ -72,9 +74,7 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
         progress("fitting the head on frozen features", 1, 1)
     history = finetune(model, fit, stop, settings, path=out, progress=progress)
 
-    temporary = out / f".{MODEL}"
-    model.save(temporary, save_format="keras")
-    os.replace(temporary, out / MODEL)
+    _save(model, out / MODEL)
     from edge_cns.training.curves import draw_curves
 
     write_bytes(out / "curves.png", draw_curves(history, phantom=manifest.phantom))
@@ -88,13 +88,24 @@ def train(manifest: Manifest, out: Path, settings: Settings, progress: Progress 
         "frames": {name: len(rows_of(manifest, sets, name)) for name in SETS},
         "shortcut_warnings": list(findings.shortcut_warnings),
         "history": history,
-        "versions": {name: version(name) for name in ("edge-cns", "tensorflow", "tf-keras", "numpy", "opencv-python")},
+        "versions": {name: version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
     record = dict(json.loads(json.dumps(record)))
     finish_run(out, record)
     return record
+
+
+def _save(model: Any, path: Path) -> None:
+    """Write ``model.keras`` whole or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    try:
+        model.save(temporary, save_format="keras")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _contract(manifest: Manifest, settings: Settings) -> Contract:

@@ -162,7 +162,7 @@ def draw_patient(label: str, seed: int, *, gestational_age_weeks: float | None =
         # A lemon that is a sign is not also a variant: its counterfactual twin is oval.
         lemon_outline=bool(rng.random() < 0.01) and not (lesion and "lemon" in lesion.signs),
         twin=bool(rng.random() < 0.06),
-        murk_db=float(rng.choice((0.0, rng.uniform(5.0, 27.0)), p=(0.5, 0.5))),
+        murk_db=float(rng.choice((0.0, rng.uniform(5.0, 23.0)), p=(0.5, 0.5))),
         lesion=lesion,
     )
 
@@ -227,7 +227,7 @@ def _encephalocele(rng: Generator, age: float) -> Lesion:
     del age
     where = str(rng.choice(("occipital", "frontal", "parietal"), p=(0.75, 0.13, 0.12)))
     centre = {"occipital": pi, "frontal": 0.0, "parietal": 0.5 * pi * float(rng.choice((-1.0, 1.0)))}[where]
-    size = float(np.clip(rng.lognormal(np.log(0.45), 0.40), 0.18, 0.75))
+    size = float(np.clip(rng.lognormal(np.log(0.55), 0.35), 0.20, 0.85))
     signs = _some(rng, brain=0.6, ventriculomegaly=0.75, microcephaly=0.25)
     return Lesion(where, centre + float(rng.normal(0.0, 0.12)), size, signs)
 

@@ -33,7 +33,7 @@ class Skull:
         y = (self.b - inset_mm) * np.sin(phi) * (1.0 - self.egg * np.cos(phi))
         if self.lemon:  # both frontal bones caved in, the forehead pointed
             away = np.abs(np.arctan2(np.sin(phi), np.cos(phi)))
-            dent = 0.135 * np.exp(-0.5 * ((away - 0.78) / 0.30) ** 2)
+            dent = 0.16 * np.exp(-0.5 * ((away - 0.78) / 0.30) ** 2)
             x, y = x * (1.0 - 0.35 * dent), y * (1.0 - 1.35 * dent)
         return np.stack([x, y], axis=1)
 

@@ -147,5 +147,5 @@ def _echo(rng: Generator) -> Echo:
         near_db=float(rng.uniform(-4.0, 8.0)),
         compensation=float(rng.uniform(0.85, 1.12)),
         bone=float(rng.uniform(0.6, 1.5)),
-        mirror=float(np.exp(rng.uniform(np.log(0.25), np.log(1.3)))),
+        mirror=float(np.exp(rng.uniform(np.log(0.35), np.log(1.3)))),
     )

@@ -1,0 +1,74 @@
+"""A real bundle, made once a session, and the command line as a function."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_cns.cli import run
+from edge_cns.data.phantom import draw_patient, render
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        import json
+
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undecided, uncalibrated bundle of three classes at 64 px. Do not write to it: take `bundle_copy`."""
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("making a bundle needs the train extra")
+    path = tmp_path_factory.mktemp("bundle") / "tiny.cns"
+    script = Path(__file__).with_name("make_tiny_bundle.py")
+    made = subprocess.run([sys.executable, str(script), str(path)], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return path
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of `tiny_bundle` to change."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy.cns"))
+
+
+@pytest.fixture(scope="session")
+def phantom_pixels() -> np.ndarray:
+    """A phantom head, ``(256, 256)`` uint8."""
+    return render(draw_patient("normal", seed=5), "transthalamic", view=5).pixels
+
+
+@pytest.fixture(scope="session")
+def frame_file(tmp_path_factory: pytest.TempPathFactory, phantom_pixels: np.ndarray) -> Path:
+    """The phantom head as a PNG."""
+    path = tmp_path_factory.mktemp("frames") / "head.png"
+    path.write_bytes(cv2.imencode(".png", phantom_pixels)[1].tobytes())
+    return path
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run ``edge-cns ARGUMENTS`` in this process; native libraries' output counts as ours."""
+
+    def call(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        status = run([str(argument) for argument in arguments])
+        return Outcome(status, *capfd.readouterr())
+
+    return call
