@@ -31,6 +31,7 @@ from edge_cns.errors import BadInputError, EdgeCnsError
 __all__ = ["baselines", "bundle_report", "contact_sheet", "main"]
 
 _FOLDS = 5
+_TREES = 200
 _RESAMPLES = 2000
 _LABEL_FREE = ("plane", "metadata", "intensity")
 Row = dict[str, str]
@@ -188,7 +189,7 @@ def _score(rows: list[Row], features: NDArray[np.float64], shortcut: str, plane:
     right = np.zeros(len(rows), bool)
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
     for train, test in folds.split(features, labels, patients):
-        forest = RandomForestClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=seed)
+        forest = RandomForestClassifier(_TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed)
         right[test] = forest.fit(features[train], labels[train]).predict(features[test]) == labels[test]
     rng = np.random.default_rng(seed)
     resampled = np.zeros(_RESAMPLES)

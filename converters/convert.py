@@ -85,7 +85,7 @@ def convert(
     int8_model = _quantised(model, quantize, calibration, run, fit, progress)
     report = run_gate(float_model, int8_model, run.contract, gate, margin=margin, progress=progress)
 
-    drift = allow_drift and report.outcome == "failed"
+    drift = allow_drift and report.outcome == "failed" and not require_proof
     written = report.outcome == "passed" or drift or (report.outcome == "undecided" and not require_proof)
     quantisation: dict[str, Any] = {
         "outcome": report.outcome,

@@ -132,6 +132,11 @@ def _decibels(signal: float, noise: float) -> float:
 
 
 def _layer_of(tensor: str) -> str:
-    """The layer's name in a tensor's: ``net/relu/Relu6;net/Conv1/Conv2D`` is of layer ``Conv1``."""
-    parts = tensor.rsplit(";", maxsplit=1)[-1].split("/")
+    """The layer's name in a tensor's, which lists what was fused into the operator.
+
+    ``net/relu/Relu6;net/Conv1/Conv2D;net/bn/ReadVariableOp`` is of layer ``Conv1``: what is computed first comes last,
+    but for the constants that are read.
+    """
+    fused = tensor.split(";")
+    parts = next((name for name in reversed(fused) if "ReadVariableOp" not in name), fused[-1]).split("/")
     return (parts[-2] if len(parts) > 1 else parts[0]).removeprefix("quant_")

@@ -1,5 +1,7 @@
 """Make a real bundle around a network of three convolutions: ``python make_tiny_bundle.py NAME.cns``.
 
+Beside it lies ``another.tflite``, a valid model of another kind.
+
 Run in a process of its own, so that the tests that load the bundle have no TensorFlow beside them.
 """
 
@@ -20,7 +22,7 @@ from edge_cns.frames import Frame
 from edge_cns.preprocess import image
 from edge_cns.runtime.backends.litert import LiteRT
 from edge_cns.runtime.selftest import engine_identity, record_golden
-from edge_cns.training.keras import keras
+from edge_cns.training.keras import keras, tf
 from edge_cns.training.model import make_classifier
 
 SIDE = 64
@@ -36,6 +38,16 @@ def network():
         x = layers.Conv2D(filters, 3, 2, padding="same", kernel_initializer="he_normal", name=f"conv{number}")(x)
         x = layers.ReLU(6.0, name=f"relu{number}")(x)
     return make_classifier(keras.Model(image_in, x), len(CLASSES))
+
+
+def another_model() -> bytes:
+    """Doubles four numbers."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32, name="x")])
+    def double(x):
+        return {"y": x * 2.0}
+
+    return tf.lite.TFLiteConverter.from_concrete_functions([double.get_concrete_function()], tf.Module()).convert()
 
 
 def main(path: Path) -> None:
@@ -77,6 +89,7 @@ def main(path: Path) -> None:
         "calibration.npz": write_arrays({"images": calibration}),
     }
     write_bundle(path, files)
+    path.with_name("another.tflite").write_bytes(another_model())
 
 
 if __name__ == "__main__":

@@ -20,9 +20,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 SPANS = st.none() | st.tuples(*(st.floats(1e-6, 1e6),) * 2).map(lambda pair: tuple(sorted(pair)))
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12).filter(str.strip)
 SIDES = st.integers(32, 1024)
-REGIONS = st.builds(
-    Region, st.integers(0, 9000), st.integers(0, 9000), st.integers(1, 9000), st.integers(1, 9000)
-)
+REGIONS = st.builds(Region, st.integers(0, 9000), st.integers(0, 9000), st.integers(1, 9000), st.integers(1, 9000))
 INPUTS = st.builds(InputSpec, SIDES, SIDES, st.sampled_from(["auto", "whole"]), letterbox=st.booleans()) | st.builds(
     InputSpec, SIDES, SIDES, st.just("fixed"), REGIONS, st.booleans()
 )
@@ -201,7 +199,9 @@ def test_numbers_beyond_a_double_are_refused(number):
 
 
 def test_an_error_names_the_field_and_the_value():
-    with pytest.raises(BadInputError, match=r"contract\.intended_use\.gestational_age_weeks\[1\] is 'x', expected float"):
+    with pytest.raises(
+        BadInputError, match=r"contract\.intended_use\.gestational_age_weeks\[1\] is 'x', expected float"
+    ):
         Contract.from_json(changed("intended_use.gestational_age_weeks", [18, "x"]))
     with pytest.raises(BadInputError, match=r"contract\.input has an unknown field 'depth'.*newer edge-cns"):
         Contract.from_json(changed("input.depth", 3))
@@ -224,8 +224,10 @@ def test_a_temperature_divides(temperature):
 
 def test_at_most_256_classes():
     names = [f"{i:03d}" for i in range(257)]
-    build = lambda count: Contract(  # noqa: E731
-        tuple(ClassDefinition(name) for name in names[:count]), InputSpec(64, 64), IntendedUse("x")
+    build = (
+        lambda count: Contract(  # noqa: E731
+            tuple(ClassDefinition(name) for name in names[:count]), InputSpec(64, 64), IntendedUse("x")
+        )
     )
     assert len(build(256).class_names) == 256
     for count in (0, 1, 257):

@@ -21,9 +21,9 @@ from edge_cns.progress import Progress
 __all__ = ["command"]
 
 _IMAGE_SIZE = 160  # px: the phantom's signs are still plain, and training takes half the time of 224
-_EPOCHS = 12
+_EPOCHS = 10
 _SEED = 7
-_TEST_PATIENTS = 20
+_PATIENTS, _TEST_PATIENTS = 120, 20
 _CLIP_FPS = 15
 
 
@@ -43,7 +43,7 @@ def command(*, out: Path) -> None:
     out.mkdir(parents=True)
     progress = progress_line()
     started = time.monotonic()
-    with _step("1/6 drawing phantom patients: 60 to learn from, 20 others to test on"):
+    with _step(f"1/6 drawing phantom patients: {_PATIENTS} to learn from, {_TEST_PATIENTS} others to test on"):
         _draw(out, progress)
     with _step("2/6 training"):
         _train(out, progress)
@@ -73,7 +73,7 @@ def _step(title: str) -> Iterator[None]:
 def _draw(out: Path, progress: Progress) -> None:
     from edge_cns.data.phantom import write_dataset
 
-    write_dataset(out / "phantom", patients=60, frames=6, seed=_SEED, progress=progress)
+    write_dataset(out / "phantom", patients=_PATIENTS, frames=6, seed=_SEED, progress=progress)
     write_dataset(
         out / "phantom-test", patients=_TEST_PATIENTS, frames=6, seed=_SEED + 1, clips=False, progress=progress
     )

@@ -21,7 +21,9 @@ def widen_range(model: bytes, layer: str, factor: float) -> bytes:
     """
     root = schema.ModelT.InitFromPackedBuf(model, 0)
     graph = root.subgraphs[0]
-    (changed,) = {int(o) for op in graph.operators for o in op.outputs if _layer(graph.tensors[o].name) == layer}
+    names = {int(o): _layer(graph.tensors[o].name) for operator in graph.operators for o in operator.outputs}
+    names |= {output.tensorIndex: output.name.decode() for output in root.signatureDefs[0].outputs}
+    (changed,) = (index for index, name in names.items() if name == layer)
     quantisation = graph.tensors[changed].quantization
     quantisation.scale = np.asarray(quantisation.scale, np.float32) * np.float32(factor)
     for operator in graph.operators:

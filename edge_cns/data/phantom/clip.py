@@ -100,10 +100,10 @@ def _views(patient: Patient, seed: int) -> dict[str, View]:
     """One machine, depth and womb for the whole sweep; a pose for each plane."""
     base = draw_view(patient, "transthalamic", seed)
     width, height = extent_mm(patient, "transthalamic")
-    room = replace(base, cavity=(1.35 * width, 1.3 * height), callipers=False, gain_db=-34.0, placenta="near")
+    room = replace(base, cavity=(1.35 * width, 1.3 * height), callipers=False, gain_db=-33.0, placenta="near")
     middle = room.wall_mm + 1.25 * height
-    depth = middle + 1.75 * height
-    room = replace(room, probe=replace(room.probe, depth_mm=depth, focus_mm=middle))
+    probe = replace(room.probe, depth_mm=middle + 2.4 * height, focus_mm=middle)
+    room = replace(room, probe=probe, echo=replace(room.echo, mirror=1.0))
     turns = dict(zip(PLANES, (0.08, -0.05, 0.10, 0.0, 0.04, -0.06), strict=True))
     return {plane: replace(room, pose=Pose(0.0, middle, turn, base.pose.flip)) for plane, turn in turns.items()}
 
