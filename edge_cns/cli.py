@@ -74,31 +74,33 @@ def run(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be UTF-8, nor the terminal
     try:
-        status: Any = root.main(arguments, prog_name="edge-cns", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # click before 8.2 prints the help itself
-        click.echo(error.format_message())
-        return 0
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        return _fail(error.format_message() + (f" (see: {context.command_path} --help)" if context else ""))
+        return _invoke(arguments)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
-    except EdgeCnsError as error:
-        return _fail(str(error))
-    except SystemExit:  # click has met a pipe that nobody reads
-        return 141
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the second is what click makes of the first
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit shall not fail as well
         return 141
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}")
+    except (click.ClickException, EdgeCnsError, OSError) as error:
+        click.echo(f"error: {' '.join(_message(error).split())}", err=True)
+        return 2
+
+
+def _invoke(arguments: list[str] | None) -> int:
+    try:
+        status: Any = root.main(arguments, prog_name="edge-cns", standalone_mode=False)
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # click before 8.2 prints the help itself
+        click.echo(error.format_message())
+        status = 0
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return status if isinstance(status, int) else 0
 
 
-def _fail(message: str) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
-    return 2
+def _message(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        return error.format_message() + (f" (see: {context.command_path} --help)" if context else "")
+    if isinstance(error, OSError):
+        return (f"{error.filename}: " if error.filename else "") + (error.strerror or str(error))
+    return str(error)

@@ -86,9 +86,13 @@ def test_a_new_folder_replaces_nothing(tmp_path, kind):
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), ValueError("bug")])
 def test_a_new_folder_that_fails_leaves_nothing(tmp_path, error):
-    with pytest.raises(type(error)), new_folder(tmp_path / "it") as folder:
-        (folder / "a").write_text("a")
-        raise error
+    def fails() -> None:
+        with new_folder(tmp_path / "it") as folder:
+            (folder / "a").write_text("a")
+            raise error
+
+    with pytest.raises(type(error)):
+        fails()
     assert os.listdir(tmp_path) == []
 
 
@@ -121,9 +125,13 @@ def test_replacing_through_a_link_and_a_dot(tmp_path, old, monkeypatch):
 
 
 def test_the_old_folder_survives_whatever_fails(tmp_path, old, monkeypatch):
-    with pytest.raises(OSError, match="No space"), replaced_folder(old) as folder:
-        (folder / "new").touch()
-        full_disk()
+    def fails() -> None:
+        with replaced_folder(old) as folder:
+            (folder / "new").touch()
+            full_disk()
+
+    with pytest.raises(OSError, match="No space"):
+        fails()
     assert os.listdir(tmp_path) == ["it"]
     assert os.listdir(old) == ["old"]
 

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -351,7 +352,7 @@ def test_write_bundle_is_read_bundle_backwards(tiny_bundle, tmp_path):
 
 def test_write_bundle_names_and_replaces(tiny_bundle, tmp_path):
     files = read_bundle(tiny_bundle).files
-    with pytest.raises(BadInputError, match="end it in .cns"):
+    with pytest.raises(BadInputError, match=r"end it in \.cns"):
         write_bundle(tmp_path / "bundle", files)
     (tmp_path / "there.cns").mkdir()
     with pytest.raises(BadInputError, match="exists already"):
@@ -460,9 +461,5 @@ def test_damage_is_one_kind_of_error(position, value, length):
     content = bytearray(write_arrays({"a": np.arange(300, dtype=np.int16), "b": np.eye(9)}))
     position %= len(content)
     content[position : position + length] = bytes([value]) * length
-    try:
-        arrays = read_arrays(bytes(content), "x.npz")
-    except BadInputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(isinstance(array, np.ndarray) for array in arrays.values())
+    with suppress(BadInputError):  # and nothing else, however it is damaged
+        read_arrays(bytes(content), "x.npz")

@@ -137,7 +137,9 @@ def test_a_full_disk_behind_standard_output(tiny_bundle):
 
 @pytest.mark.parametrize("closed", [1, 2])
 def test_without_a_standard_stream(tiny_bundle, frame_file, closed):
-    done = edge_cns("predict", tiny_bundle, frame_file, preexec_fn=lambda: os.close(closed))
+    command = [sys.executable, "-m", "edge_cns", "predict", str(tiny_bundle), str(frame_file)]
+    shell = ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *command]
+    done = subprocess.run(shell, capture_output=True, check=False)
     assert done.returncode == 0
     assert done.stderr == b""
     assert (b"head.png" in done.stdout) == (closed == 2)

@@ -224,11 +224,10 @@ def test_a_temperature_divides(temperature):
 
 def test_at_most_256_classes():
     names = [f"{i:03d}" for i in range(257)]
-    build = (
-        lambda count: Contract(  # noqa: E731
-            tuple(ClassDefinition(name) for name in names[:count]), InputSpec(64, 64), IntendedUse("x")
-        )
-    )
+
+    def build(count: int) -> Contract:
+        return Contract(tuple(ClassDefinition(name) for name in names[:count]), InputSpec(64, 64), IntendedUse("x"))
+
     assert len(build(256).class_names) == 256
     for count in (0, 1, 257):
         with pytest.raises(BadInputError, match=f"{count} classes"):

@@ -113,9 +113,7 @@ def _advice(
         )
     for name, missing in extras.items():
         if missing:
-            lines.append(
-                f"{_EXTRAS[name][1]} cannot run ({', '.join(missing)} missing): pip install 'edge-cns[{name}]'"
-            )
+            lines.append(f"for {_EXTRAS[name][1]}: {', '.join(missing)} missing; pip install 'edge-cns[{name}]'")
     return lines
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_cns.commands._shared import PATH, as_json, progress_line, require_proof, threads
 from edge_cns.errors import BadInputError
+from edge_cns.extras import require
 from edge_cns.progress import Progress
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def command(
     from edge_cns.runtime.classifier import load
     from edge_cns.training.run import read_run
 
+    require("matplotlib", "evaluate")  # now, not after all frames have been classified
     manifest = read_manifest(labels)
     finished = None if run is None else read_run(run)
     with load(bundle, threads=threads, require_proof=require_proof) as classifier, new_folder(out) as folder:

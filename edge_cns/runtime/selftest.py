@@ -83,7 +83,8 @@ def check_golden(bundle: Bundle, backend: Backend) -> bool:
         usable = usable and all(len(golden[n]) == count and golden[n].dtype == np.int8 for n in OUTPUTS)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(
-            f"{bundle.path}: golden.npz or its record in quantisation.json is damaged ({error}); convert the model again"
+            f"{bundle.path}: golden.npz or its record in quantisation.json is damaged ({error}); "
+            "convert the model again"
         ) from None
     if not usable or golden["image"].dtype != np.uint8 or min(tolerances.values()) < 0:
         raise BadInputError(f"{bundle.path}: golden.npz does not fit the contract; convert the model again")

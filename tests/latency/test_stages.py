@@ -69,7 +69,7 @@ def test_a_source_without_frames(tiny_bundle, monkeypatch):
 
 
 def test_a_cold_start_that_fails_is_one_line(tmp_path):
-    with pytest.raises(OperationError, match="the cold start failed .*does not exist") as caught:
+    with pytest.raises(OperationError, match=r"the cold start failed .*does not exist") as caught:
         cold_start(tmp_path / "none.cns")
     assert "\n" not in str(caught.value)
 
