@@ -72,7 +72,7 @@ def embeddings(model: Any, images: NDArray[np.uint8], *, batch_size: int = 32) -
 def _batched(model: Any, images: NDArray[np.uint8], output: str, batch_size: int) -> NDArray[np.float32]:
     chosen = keras.Model(model.input, model.output[output])
     parts = [
-        chosen.predict_on_batch(as_float(images[start : start + batch_size]))
+        chosen(as_float(images[start : start + batch_size]), training=False)  # predict would build a graph every time
         for start in range(0, len(images), batch_size)
     ]
     return np.asarray(np.concatenate(parts), np.float32)

@@ -211,7 +211,7 @@ def read_run(path: Path) -> FinishedRun:
     try:
         contract = Contract.from_json(record["contract"])
         settings = dict(record["settings"])
-        ranges = dict(dict(settings.pop("augmentation")))
+        ranges = dict(settings.pop("augmentation"))
         ranges["zoom"] = tuple(ranges["zoom"])
         labels, digest, sets = Path(record["labels"]), record["labels_sha256"], dict(record["sets"])
         for key in ("weights", "versions", "frames", "shortcut_warnings"):
