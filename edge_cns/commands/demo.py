@@ -81,7 +81,7 @@ def _draw(out: Path, progress: Progress) -> None:
 
 def _train(out: Path, progress: Progress) -> None:
     from edge_cns.data.manifest import read_manifest
-    from edge_cns.training.run import Settings
+    from edge_cns.training.run import Settings, kept_epoch
     from edge_cns.training.train import train
     from edge_cns.training.weights import available
 
@@ -91,7 +91,7 @@ def _train(out: Path, progress: Progress) -> None:
         click.echo("    MobileNetV2's ImageNet weights cannot be reached: using EfficientNet-Lite0's from its package")
     settings = Settings(backbone=backbone, image_size=_IMAGE_SIZE, epochs=_EPOCHS, seed=_SEED)
     record = train(read_manifest(out / "phantom" / "labels.csv"), out / "run", settings, progress)
-    best = min(record["history"], key=lambda row: row["stop_loss"])
+    best = kept_epoch(record["history"])
     click.echo(f"    {backbone} from {record['weights']['origin']}; kept epoch {best['epoch']}")
 
 

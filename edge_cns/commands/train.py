@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge_cns.commands._shared import PATH, progress_line
-from edge_cns.training.run import Settings
+from edge_cns.training.run import Settings, kept_epoch
 
 __all__ = ["command"]
 
@@ -70,7 +70,7 @@ def command(
     except KeyboardInterrupt:
         click.echo(f"interrupted; the same command goes on from the last whole epoch in {out}", err=True)
         return 130
-    best = min(record["history"], key=lambda row: row["stop_loss"])
+    best = kept_epoch(record["history"])
     for warning in record["shortcut_warnings"]:
         click.echo(f"SHORTCUT {warning}")
     origin = record["weights"]["origin"] if record["weights"] else "random numbers"

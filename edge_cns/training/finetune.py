@@ -19,7 +19,7 @@ from edge_cns.training.dataset import LabelledImages
 from edge_cns.training.head import class_weights
 from edge_cns.training.keras import keras, tf
 from edge_cns.training.model import predict_logits, trunk_of
-from edge_cns.training.run import Checkpoint, Settings, read_checkpoint, write_checkpoint
+from edge_cns.training.run import Checkpoint, Settings, kept_epoch, read_checkpoint, write_checkpoint
 
 __all__ = ["finetune"]
 
@@ -65,9 +65,9 @@ def finetune(
         row = {"epoch": epoch + 1, "loss": loss / steps} | state.evaluate(stop)
         if not math.isfinite(row["loss"] + row["stop_loss"]):
             raise OperationError(f"epoch {epoch + 1} ended with loss {row['loss']:g}: the training diverged")
-        if row["stop_loss"] < min((r["stop_loss"] for r in history), default=math.inf):
-            state.keep_best()
         history.append(row)
+        if kept_epoch(history) is row:
+            state.keep_best()
         write_checkpoint(path, Checkpoint(epoch + 1, history, state.arrays()))
     state.use_best()
     return history
@@ -178,6 +178,5 @@ def _batches(
 
 
 def _exhausted(history: list[dict[str, float]], patience: int) -> bool:
-    """Whether the last ``patience`` epochs brought no gain."""
-    losses = [row["stop_loss"] for row in history]
-    return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
+    """Whether the last ``patience`` epochs were all worse than the one that is kept."""
+    return bool(history) and len(history) - kept_epoch(history)["epoch"] >= patience

@@ -14,6 +14,7 @@ __all__ = ["keras", "tf"]
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when TensorFlow and its toolkits are imported
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # elsewhere the default: a quarter faster without AVX-512, too
 
 
 try:

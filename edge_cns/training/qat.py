@@ -100,17 +100,17 @@ def _simulate(plain: Any) -> Any:
 def _start_ranges(
     quantised: Any, plain: Any, fit: LabelledImages, augmentation: Augmentation, random: np.random.Generator
 ) -> None:
-    """Start the range of each activation where the float network has it: the mean of the extremes of some batches.
+    """Start the range of each activation where the float network has it: the extremes of some batches.
 
     The toolkit starts them all at [-6, 6] and lets them move by a thousandth of the way in a step. A training of
     some hundred steps would end near where it began, with a fraction of the 256 levels in use.
     """
     ranges = {}
     for layer in quantised.layers:
-        found = {v.name.split("/")[-1].split(":")[0]: v for v in layer.variables}
+        named = {v.name.split("/")[-1].split(":")[0]: v for v in layer.variables}
         for kind in ("output", "post_activation"):
-            if f"{kind}_min" in found:
-                ranges[layer.name.removeprefix("quant_")] = found[f"{kind}_min"], found[f"{kind}_max"]
+            if f"{kind}_min" in named:
+                ranges[layer.name.removeprefix("quant_")] = named[f"{kind}_min"], named[f"{kind}_max"]
     probe = keras.Model(plain.input, [plain.get_layer(name).output for name in ranges])
 
     @tf.function
@@ -120,10 +120,10 @@ def _start_ranges(
     batches = [
         random.choice(len(fit.labels), min(_BATCH, len(fit.labels)), replace=False) for _ in range(_RANGE_BATCHES)
     ]
-    means = np.mean([extremes(_varied(fit, chosen, augmentation, random)) for chosen in batches], axis=0)
-    for (low, high), (least, most) in zip(ranges.values(), means, strict=True):
-        low.assign(min(least, 0.0))
-        high.assign(max(most, 0.0))
+    found = np.stack([extremes(_varied(fit, chosen, augmentation, random)) for chosen in batches])
+    for i, (low, high) in enumerate(ranges.values()):
+        low.assign(min(found[:, i, 0].min(), 0.0))
+        high.assign(max(found[:, i, 1].max(), 0.0))
 
 
 def _varied(fit: LabelledImages, chosen: Any, augmentation: Augmentation, random: np.random.Generator) -> Any:

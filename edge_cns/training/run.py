@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = [
     "FinishedRun",
     "Settings",
     "finish_run",
+    "kept_epoch",
     "open_run",
     "read_checkpoint",
     "read_run",
@@ -46,8 +47,8 @@ class Settings:
     Attributes:
         backbone, alpha, image_size: the network.
         weights: ``imagenet``, ``none`` or a path.
-        epochs: of fine-tuning at most; it stops early when the *stop* patients no longer gain.
-        patience: epochs without gain before it stops.
+        epochs: of fine-tuning at most; it stops early when the *stop* patients only lose.
+        patience: epochs below the best accuracy on *stop* patients before it stops.
         batch_size: frames a step.
         learning_rate: of AdamW at its peak; rises over the first steps, then falls as a cosine.
         weight_decay: of AdamW, on kernels only.
@@ -61,7 +62,7 @@ class Settings:
     alpha: float = 1.0
     weights: str = "imagenet"
     image_size: int = 224
-    epochs: int = 14
+    epochs: int = 10
     patience: int = 6
     batch_size: int = 16
     learning_rate: float = 2e-4
@@ -118,6 +119,18 @@ class FinishedRun:
     def model(self) -> Path:
         """The Keras model."""
         return self.path / MODEL
+
+
+def kept_epoch(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The epoch whose weights are kept: the best accuracy on *stop* patients, and of equals the last.
+
+    Not the smallest loss: that prefers a hesitant epoch while the learning rate is still high, and rounding to int8
+    then flips more verdicts. Of equals, the last has been averaged and cooled the longest.
+
+    Args:
+        history: rows with ``epoch`` and ``stop_accuracy``; at least one.
+    """
+    return max(history, key=lambda row: (row["stop_accuracy"], row["epoch"]))
 
 
 def check_run(path: Path, settings: Settings, labels: Path, labels_sha256: str) -> None:

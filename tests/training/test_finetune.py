@@ -41,13 +41,13 @@ def frames(count: int, seed: int) -> LabelledImages:
     return LabelledImages(images.astype(np.uint8), labels)
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> list[np.ndarray]:
-    """Give the *stop* patients these losses; returns the average weights of each epoch as it goes on."""
+def scripted(monkeypatch: pytest.MonkeyPatch, accuracies: list[float]) -> list[np.ndarray]:
+    """Give the *stop* patients these accuracies; returns the average weights of each epoch as it goes on."""
     seen: list[np.ndarray] = []
 
     def evaluate(self, stop):
         seen.append(self._average[0].numpy())
-        return {"stop_loss": losses[len(seen) - 1], "stop_accuracy": 0.5}
+        return {"stop_loss": 0.5, "stop_accuracy": accuracies[len(seen) - 1]}
 
     monkeypatch.setattr(module._State, "evaluate", evaluate)
     return seen
@@ -62,7 +62,8 @@ def test_learns_and_writes_a_checkpoint_after_each_epoch(tmp_path: Path) -> None
             checkpoint = read_checkpoint(tmp_path)
             epochs.append(0 if checkpoint is None else checkpoint.epoch)
 
-    history = finetune(model, frames(64, 0), frames(16, 1), SETTINGS, path=tmp_path, progress=progress)
+    settings = replace(SETTINGS, learning_rate=3e-2, dropout=0.0)
+    history = finetune(model, frames(64, 0), frames(16, 1), settings, path=tmp_path, progress=progress)
     assert epochs == [0, 1, 2, 3, 4, 5]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
     assert history[-1]["loss"] < history[0]["loss"]
@@ -107,26 +108,26 @@ def test_a_training_that_goes_on_equals_one_that_was_not_interrupted(tmp_path: P
 
 
 def test_stops_without_gain_and_keeps_the_average_of_the_best_epoch(tmp_path: Path, monkeypatch) -> None:
-    averages = scripted(monkeypatch, [0.5, 0.4, 0.45, 0.41, 0.44, 0.1])
+    averages = scripted(monkeypatch, [0.5, 0.8, 0.7, 0.75, 0.7, 0.9])
     model = network()
     history = finetune(
         model, frames(32, 0), frames(8, 1), replace(SETTINGS, patience=3), path=tmp_path, progress=silent
     )
-    assert [row["stop_loss"] for row in history] == [0.5, 0.4, 0.45, 0.41, 0.44]
+    assert [row["stop_accuracy"] for row in history] == [0.5, 0.8, 0.7, 0.75, 0.7]
     kept = model.trainable_variables[0].numpy()
     np.testing.assert_array_equal(kept, averages[1])
     assert not np.array_equal(kept, averages[-1])
 
 
 def test_exhausted() -> None:
-    def after(*losses: float) -> bool:
-        return _exhausted([{"stop_loss": loss} for loss in losses], 2)
+    def after(*accuracies: float) -> bool:
+        return _exhausted([{"epoch": i + 1, "stop_accuracy": value} for i, value in enumerate(accuracies)], 2)
 
     assert not after()
-    assert not after(0.5, 0.6)
-    assert after(0.5, 0.6, 0.7)
-    assert after(0.5, 0.5, 0.5)
-    assert not after(0.5, 0.6, 0.4)
+    assert not after(0.6, 0.5)
+    assert after(0.6, 0.5, 0.4)
+    assert not after(0.5, 0.5, 0.5), "of equals the last is kept, so nothing has been lost yet"
+    assert not after(0.5, 0.4, 0.6)
 
 
 def test_divergence_is_one_typed_error(tmp_path: Path, monkeypatch) -> None:

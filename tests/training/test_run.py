@@ -35,7 +35,7 @@ def test_the_same_request_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "labels", "digest", "difference"),
     [
-        (Settings(epochs=3), LABELS, "ab", "epochs 14 there, 3 now"),
+        (Settings(epochs=3), LABELS, "ab", f"epochs {Settings().epochs} there, 3 now"),
         (Settings(alpha=0.5, seed=4), LABELS, "ab", "alpha 1.0 there, 0.5 now; seed 0 there, 4 now"),
         (Settings(augmentation=Augmentation(aspect=1.0)), LABELS, "ab", "augmentation "),
         (Settings(), Path("other.csv"), "ab", "other.csv now"),

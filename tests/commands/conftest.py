@@ -1,0 +1,3 @@
+from tests.trained import trained
+
+__all__ = ["trained"]
