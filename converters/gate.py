@@ -71,6 +71,7 @@ def run_gate(
     rows: Sequence[Row],
     *,
     margin: float,
+    uncorrected: bytes | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> GateReport:
@@ -81,6 +82,8 @@ def run_gate(
         contract: of both.
         rows: frames of gate patients.
         margin: largest loss of sensitivity that counts as none.
+        uncorrected: the int8 model before bias correction, if it had one: noise is looked for in that, since the
+            correction answers in the last layer for what earlier layers did.
         seed: of the resampling.
         progress: told after each frame.
     """
@@ -117,7 +120,7 @@ def run_gate(
         comparison=comparison,
         float_accuracy=float((float_predicted == labels).mean()),
         int8_accuracy=float((int8_predicted == labels).mean()),
-        layers=layer_noise(float_model, int8_model, _spread(pictures, _NOISE_FRAMES)),
+        layers=layer_noise(float_model, uncorrected or int8_model, _spread(pictures, _NOISE_FRAMES)),
         tolerance_steps=_tolerance(int8_model, _spread(pictures, _TOLERANCE_FRAMES)),
     )
 

@@ -184,7 +184,7 @@ def _torn(rows: Sequence[Row]) -> bool:
 def _drawable(manifest: Manifest, linked: Sequence[Sequence[str]]) -> list[Finding]:
     """Whether the four sets can be drawn."""
     try:
-        draw_sets(manifest.rows, seed=0, together=linked)
+        draw_sets(manifest.for_training(), seed=0, together=linked)
     except BadInputError as error:
         return [Finding("refusal", "sets", str(error))]
     return []

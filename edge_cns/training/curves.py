@@ -39,6 +39,7 @@ def draw_curves(history: list[dict[str, float]], *, phantom: bool) -> bytes:
         axes.axvline(best, color="grey", linewidth=0.8, linestyle=":")
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, epochs[-1] + 0.5)
     figure.suptitle(f"{'PHANTOM DATA: ' if phantom else ''}fine-tuning; the dotted epoch was kept", fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
