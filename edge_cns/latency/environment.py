@@ -58,6 +58,8 @@ def library_versions() -> dict[str, str | None]:
 
 def memory() -> dict[str, float | None]:
     """Resident memory of this process now and at its peak, MiB."""
-    status = Path("/proc/self/statm")
-    now = int(status.read_text().split()[1]) * resource.getpagesize() / 2**20 if status.exists() else None
-    return {"rss_mib": now, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+    status = Path("/proc/self/status")
+    if not status.exists():  # getrusage alone: on Linux a child inherits its parent's peak there
+        return {"rss_mib": None, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if line.startswith("Vm"))
+    return {key: int(fields[name].split()[0]) / 2**10 for key, name in (("rss_mib", "VmRSS"), ("peak_rss_mib", "VmHWM"))}
