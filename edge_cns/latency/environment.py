@@ -62,4 +62,5 @@ def memory() -> dict[str, float | None]:
     if not status.exists():  # getrusage alone: on Linux a child inherits its parent's peak there
         return {"rss_mib": None, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if line.startswith("Vm"))
-    return {key: int(fields[name].split()[0]) / 2**10 for key, name in (("rss_mib", "VmRSS"), ("peak_rss_mib", "VmHWM"))}
+    resident, peak = (int(fields[name].split()[0]) / 2**10 for name in ("VmRSS", "VmHWM"))
+    return {"rss_mib": resident, "peak_rss_mib": peak}
