@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge_cns.commands.data import command
+from edge_cns.cli import root
 from edge_cns.errors import BadInputError
 
 
@@ -25,7 +25,7 @@ def labels(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(root, ["data", *map(str, arguments)])
 
 
 def test_check_prints_what_it_found(labels):
