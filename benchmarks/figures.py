@@ -85,7 +85,7 @@ def bench(result: dict) -> bytes:
     axes.set(xlabel="ms")
     axes.set_xlim(0, max(m + t for m, t in zip(medians, tails, strict=True)) * 1.15)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.35, 0.3), ncols=2, fontsize=8)
     width, height = result["frame_size"]
     axes.set_title(f"{result['frames']} frames of {width}x{height} px, {result['threads']} thread", fontsize=9)
     buffer = io.BytesIO()
