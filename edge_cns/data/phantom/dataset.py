@@ -25,7 +25,7 @@ from edge_cns.data.phantom.view import View, draw_view
 from edge_cns.errors import BadInputError
 from edge_cns.progress import Progress, silent
 
-__all__ = ["LABEL_COLUMNS", "PNG_TEXT", "PlannedFrame", "planned_frames", "write_dataset"]
+__all__ = ["DEFINITIONS", "LABEL_COLUMNS", "PNG_TEXT", "PlannedFrame", "planned_frames", "write_dataset"]
 
 LABEL_COLUMNS = (
     "path",
@@ -43,6 +43,15 @@ LABEL_COLUMNS = (
 )
 PNG_TEXT = {"Source": "edge-cns phantom", "Disclaimer": "Simulated, no patient. Research use only."}
 """``tEXt`` chunks of every picture."""
+DEFINITIONS = {
+    "anencephaly": "no calvarium and no brain above the orbits; face and skull base are there",
+    "encephalocele": "a gap in the skull bone and a continuous sac through it, with or without brain",
+    "holoprosencephaly": "the forebrain is not divided: one ventricle, fused thalami, or joined frontal horns",
+    "normal": "none of the other four drawn",
+    "rachischisis": "a long open spine without skin or sac over it, or the cranial signs of one",
+}
+"""What a drawn class means: ``classes.json``, from which a contract takes its definitions."""
+
 _PAIR_COLUMNS = ("path", "counterfactual", "mask", "label", "patient_id", "plane", "signs")
 
 
@@ -67,7 +76,9 @@ def write_dataset(
     clips: bool = True,
     progress: Progress = silent,
 ) -> None:
-    """Write ``labels.csv``, ``images/``, ``masks/``, ``pairs/`` with ``pairs.csv``, ``clips/`` and ``phantom.json``.
+    """Write ``labels.csv`` and ``images/``, ``masks/``, ``pairs/`` with ``pairs.csv``, ``clips/`` and two descriptions.
+
+    ``classes.json`` says what each class means, ``phantom.json`` how each frame was made.
 
     The folder appears whole or not at all; the same arguments give the same bytes on the same machine.
 
@@ -107,6 +118,7 @@ def write_dataset(
             "weeks": WEEKS,
             "frames": [r["nuisances"] for r in results],
         }
+        (folder / "classes.json").write_bytes(atomic.json_bytes(DEFINITIONS))
         (folder / "phantom.json").write_bytes(atomic.json_bytes(description))
         (folder / "README.md").write_text(_readme(settings))
 

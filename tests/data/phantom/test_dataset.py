@@ -165,3 +165,7 @@ def _p_value(classes: list[str], nuisance: Sequence[object]) -> float:
 
     seen = chi2(columns)
     return float(np.mean([chi2(rng.permutation(columns)) >= seen for _ in range(1000)]))
+
+
+def test_each_class_is_defined() -> None:
+    assert tuple(sorted(dataset.DEFINITIONS)) == phantom.CLASSES
