@@ -142,7 +142,9 @@ def test_a_full_disk_half_way(cli, tiny_bundle, frame_file, tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", full)
     status, _, err = cli("predict", tiny_bundle, frame_file, "--heatmap", tmp_path / "maps")
     assert status == 2
-    assert one_line(err) == "error: No space left on device"
+    line = one_line(err)
+    assert line.startswith(f"error: {tmp_path / 'maps'}")
+    assert line.endswith(": No space left on device")
     assert os.listdir(tmp_path / "maps") == []
 
 

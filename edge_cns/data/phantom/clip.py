@@ -86,7 +86,7 @@ def write_clip(path: Path, label: str, *, seed: int = 0, fps: int = 15, size: in
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*_CODEC), float(fps), (size, size + _BAND))
     if not writer.isOpened():
         raise OperationError(
-            f"OpenCV cannot write {path.name} with codec {_CODEC}; install an opencv-python with FFmpeg"
+            f"OpenCV cannot write {path.name} as {_CODEC}; free its disk, or install an opencv-python with FFmpeg"
         )
     try:
         for rendering in islice(frames(label, fps=fps, seed=seed, size=size), count):
