@@ -27,12 +27,9 @@ def command(bundle: Path, *, frames: int, source: str | None, threads: int, as_j
     Example:
       edge-cns bench brain.cns --frames 500 --threads 1
     """
-    from edge_cns.bundle import read_bundle
     from edge_cns.latency.stages import measure
 
-    if require_proof:
-        read_bundle(bundle).require_proof()
-    result = measure(bundle, frames=frames, threads=threads, source=source)
+    result = measure(bundle, frames=frames, threads=threads, source=source, require_proof=require_proof)
     click.echo(json.dumps(result, indent=2) if as_json else describe(result))
 
 

@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.bundle import read_bundle
 from edge_cns.data.phantom import CLASSES, draw_patient, render
 from edge_cns.errors import BadInputError, OperationError, OperationTimeoutError
 from edge_cns.frames import Frame
@@ -48,7 +47,9 @@ print([(t - start) / 1e6 for t in (imported, loaded, done)])
 """
 
 
-def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | None = None) -> dict[str, Any]:
+def measure(
+    path: Path, *, frames: int = 500, threads: int = 1, source: str | None = None, require_proof: bool = False
+) -> dict[str, Any]:
     """Measure a bundle on this machine.
 
     Args:
@@ -56,6 +57,7 @@ def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | No
         frames: how many frames are timed.
         threads: CPU threads of the engine.
         source: URI of the frames; by default 1080p grey screens with a phantom fan.
+        require_proof: refuse a bundle whose quantisation gate did not pass.
 
     Returns:
         JSON-ready: ``stages.NAME`` with ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``mean_ms`` for `STAGES`,
@@ -64,10 +66,9 @@ def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | No
     Raises:
         BadInputError: the bundle or the source cannot be used.
     """
-    bundle = read_bundle(path)
-    held = _frames_of(source) if source else cart_frames()
-    bare = open_backend("litert", bundle.files["model.tflite"], threads=threads)
-    with load(path, threads=threads) as classifier:
+    with load(path, threads=threads, require_proof=require_proof) as classifier:
+        held = _frames_of(source) if source else cart_frames()
+        bare = open_backend("litert", classifier.bundle.files["model.tflite"], threads=threads)
         samples = {name: np.empty(frames) for name in STAGES}
         endless: Iterator[Frame] = cycle(held)
         for i in range(-_WARM_UP, frames):
@@ -91,7 +92,7 @@ def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | No
     height, width = held[0].pixels.shape[:2]
     return {
         "bundle": path.name,
-        "proof": bundle.proof,
+        "proof": classifier.bundle.proof,
         "frames": frames,
         "frame_size": [width, height],
         "source": source or "phantom on a 1080p screen",
@@ -105,7 +106,12 @@ def measure(path: Path, *, frames: int = 500, threads: int = 1, source: str | No
 
 
 def cold_start(path: Path, *, threads: int = 1) -> dict[str, float]:
-    """Milliseconds from the start of a fresh process until ``imported``, ``loaded`` (self-tested), ``first_verdict``"""
+    """Milliseconds from the start of a fresh process until ``imported``, ``loaded`` (self-tested), ``first_verdict``.
+
+    Raises:
+        OperationError: the process failed.
+        OperationTimeoutError: it took more than 120 s.
+    """
     command = [sys.executable, "-c", _COLD, str(path), str(threads), str(time.monotonic_ns())]
     try:
         result = subprocess.run(  # noqa: S603 - ourselves

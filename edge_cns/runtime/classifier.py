@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.bundle import Bundle, read_bundle
-from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT
+from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT, OUTPUTS
 from edge_cns.decision.verdict import LIFETIME_NS, State, Verdict, evidence, softmax
 from edge_cns.errors import UnsupportedError
 from edge_cns.frames import Frame
@@ -127,7 +127,7 @@ class Classifier:
                 f"model.tflite quantises its input by {scale:.6g}, {zero_point}; "
                 f"a bundle's model by {INPUT_SCALE:.6g}, {INPUT_ZERO_POINT}: use edge-cns convert"
             )
-        shapes = {name: self.backend.output(name).shape for name in ("logits", "cam", "embedding")}
+        shapes = {name: self.backend.output(name).shape for name in OUTPUTS}
         fits = shapes["logits"] == (1, classes) and len(shapes["cam"]) == 4 and shapes["cam"][3] == classes
         if not fits or len(shapes["embedding"]) != 2:
             raise UnsupportedError(
