@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.atomic import new_folder, replaced_folder, write_bytes
-from edge_cns.contract import Contract, load_json
+from edge_cns.contract import Contract
 from edge_cns.errors import BadInputError, TamperedError, UnsupportedError
+from edge_cns.strict_json import load_json
 
 __all__ = [
+    "DECISION",
     "FOR_CONVERSION",
     "MANIFEST",
     "REQUIRED",
@@ -43,6 +45,8 @@ MANIFEST = "manifest.json"
 REQUIRED = ("model.tflite", "contract.json", "golden.npz", "quantisation.json", "model_card.md", "patients.json")
 FOR_CONVERSION = ("float.tflite", "calibration.npz")
 """What later targets are converted from; a device does not need it."""
+DECISION = "decision.npz"
+"""Arrays behind the decision's rules on novelty and views; there where the contract has such a rule."""
 _SIGNATURES = ("model.sig",)
 _MAX_FILE = 512 * 2**20  # bytes: twenty times the largest model of the family
 _MAX_MANIFEST = 64 * 2**10
@@ -128,6 +132,7 @@ def read_bundle(path: Path) -> Bundle:
         raise BadInputError(
             f"{path}: quantisation.json has no outcome of {', '.join(OUTCOMES)}; convert the model again"
         )
+    _check_decision(path, files, contract)
     return Bundle(path, files, contract, quantisation)
 
 
@@ -244,6 +249,18 @@ def _read_manifest(path: Path) -> dict[str, str]:
         if name != Path(name).name or name in ("", ".", "..", MANIFEST) or not isinstance(digest, str):
             raise TamperedError(f"{path}: {MANIFEST} lists {name!r}, which is no file of a bundle")
     return dict(value["files"])
+
+
+def _check_decision(path: Path, files: Mapping[str, bytes], contract: Contract) -> None:
+    """A decision is only worth something beside the model that it was fitted on."""
+    decision, digest = contract.decision, hashlib.sha256(files["model.tflite"]).hexdigest()
+    if decision.calibrated and decision.model_sha256 != digest:
+        raise BadInputError(
+            f"{path}: contract.json was calibrated for another model (sha256 {decision.model_sha256[:12]}, "
+            f"model.tflite has {digest[:12]}); calibrate this bundle with edge-cns calibrate"
+        )
+    if (decision.novelty or decision.views) and DECISION not in files:
+        raise BadInputError(f"{path}: {DECISION} is missing; calibrate the bundle with edge-cns calibrate")
 
 
 def _check_folder(path: Path) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import types
-import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from edge_cns.errors import BadInputError, UnsupportedError
 from edge_cns.frames import Region
+from edge_cns.strict_json import load_json, parse
 
 __all__ = [
     "INPUT_SCALE",
@@ -23,12 +22,16 @@ __all__ = [
     "OUTPUTS",
     "SCHEMA_VERSION",
     "SIGNATURE",
+    "Aggregation",
     "ClassDefinition",
+    "ConformalRule",
     "Contract",
     "Decision",
+    "ExamRule",
     "InputSpec",
     "IntendedUse",
-    "load_json",
+    "NoveltyRule",
+    "ViewRule",
 ]
 
 SCHEMA_VERSION = 1
@@ -40,8 +43,8 @@ INPUT_SCALE = 1 / 255
 INPUT_ZERO_POINT = -128
 """A pixel p is the int8 value p - 128, which is p / 255 to the graph: exact for all 256 grey levels."""
 
-_T = TypeVar("_T")
 _MAX_CLASSES = 256
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -85,20 +88,137 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ConformalRule:
+    """Class-conditional conformal sets: which classes a frame can be, at a stated coverage.
+
+    Attributes:
+        coverage: share of new patients' frames, in each class, whose set shall hold the true class.
+        thresholds: for each class, the probability from which it is in a frame's set.
+        pooled: classes with too few calibration patients for a threshold of their own; theirs is that of all
+            classes together, and their coverage is promised on average only.
+    """
+
+    coverage: float
+    thresholds: tuple[float, ...]
+    pooled: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _share("conformal.coverage", self.coverage)
+        _shares("conformal.thresholds", self.thresholds)
+
+
+@dataclass(frozen=True, slots=True)
+class NoveltyRule:
+    """From which score on a frame is not a supported view. The arrays behind the score are in ``decision.npz``.
+
+    Attributes:
+        threshold: the largest score of a supported view.
+        false_alarm: share of supported frames above it that was asked for.
+    """
+
+    threshold: float
+    false_alarm: float
+
+    def __post_init__(self) -> None:
+        _share("novelty.false_alarm", self.false_alarm)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRule:
+    """Planes that can be told from the embedding. The arrays behind it are in ``decision.npz``.
+
+    Attributes:
+        names: planes, sorted.
+        threshold: probability from which a plane counts as recognised.
+    """
+
+    names: tuple[str, ...]
+    threshold: float
+
+    def __post_init__(self) -> None:
+        _share("views.threshold", self.threshold)
+        if len(self.names) < 2 or list(self.names) != sorted(set(self.names)):
+            raise BadInputError(f"contract: views.names are {list(self.names)}; give two or more, sorted and distinct")
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """How the frames of a patient become one score a class; see `edge_cns.decision.aggregation`.
+
+    Attributes:
+        rule: ``mean_softmax``, ``majority_vote``, ``log_odds`` or ``sustained_evidence``.
+        frames: of sustained evidence: so many frames must agree.
+        window_seconds: of sustained evidence: within so long a time.
+        correlation_seconds: frames that follow sooner than this are not new evidence in full.
+        correlation: between any two frames of a patient, in [0, 1): what remains however long they are apart.
+    """
+
+    rule: Literal["mean_softmax", "majority_vote", "log_odds", "sustained_evidence"] = "mean_softmax"
+    frames: int = 2
+    window_seconds: float = 3.0
+    correlation_seconds: float = 1.0
+    correlation: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.frames <= 1000:
+            raise BadInputError(f"contract: aggregation.frames is {self.frames}; it must be 1 to 1000")
+        for name in ("window_seconds", "correlation_seconds"):
+            if not 0 < getattr(self, name) <= 3600:
+                raise BadInputError(f"contract: aggregation.{name} is {getattr(self, name)}; it must be 0 to 3600")
+        if not 0 <= self.correlation < 1:
+            raise BadInputError(f"contract: aggregation.correlation is {self.correlation}; it must be 0 to below 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ExamRule:
+    """How the frames of an exam become a statement; see `edge_cns.decision.exam`.
+
+    Attributes:
+        aggregation: of the frames.
+        thresholds: for each class, the aggregated score from which it is stated.
+        target_sensitivity: share of each class's calibration patients that the thresholds find.
+        negative: the class that means none of the findings, or ``None`` where every class is one.
+        required_views: planes that must have been seen before anything can be called absent.
+    """
+
+    aggregation: Aggregation
+    thresholds: tuple[float, ...]
+    target_sensitivity: float
+    negative: str | None = None
+    required_views: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _share("exam.target_sensitivity", self.target_sensitivity)
+        _shares("exam.thresholds", self.thresholds)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """How scores become a statement. Without calibration the temperature is 1 and nothing abstains.
 
     Attributes:
-        calibrated: whether ``temperature`` was fitted on calibration patients.
+        calibrated: whether all this was fitted on calibration patients.
         temperature: divisor of the logits before softmax (Guo et al. 2017).
+        model_sha256: hex digest of the ``model.tflite`` whose outputs it was fitted on; empty if not calibrated.
+        conformal, novelty, views, exam: what may make a verdict abstain; ``None`` where it was not fitted.
     """
 
     calibrated: bool = False
     temperature: float = 1.0
+    model_sha256: str = ""
+    conformal: ConformalRule | None = None
+    novelty: NoveltyRule | None = None
+    views: ViewRule | None = None
+    exam: ExamRule | None = None
 
     def __post_init__(self) -> None:
         if not 0.01 <= self.temperature <= 100:
             raise BadInputError(f"contract: temperature is {self.temperature}; it must be 0.01 to 100")
+        rules = (self.conformal, self.novelty, self.views, self.exam)
+        if not self.calibrated and (self.model_sha256 or any(rule is not None for rule in rules)):
+            raise BadInputError("contract: a decision that is not calibrated has rules; use edge-cns calibrate")
+        if self.calibrated and not _DIGEST.fullmatch(self.model_sha256):
+            raise BadInputError("contract: a calibrated decision names no model_sha256; use edge-cns calibrate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +273,23 @@ class Contract:
             raise BadInputError(f"contract: {len(names)} classes; a classifier has 2 to {_MAX_CLASSES}")
         if list(names) != sorted(set(names)):
             raise BadInputError("contract: class names must be sorted and distinct, so that order is never chance")
+        self._check_decision(names)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs: always sorted."""
         return tuple(c.name for c in self.classes)
+
+    def _check_decision(self, names: tuple[str, ...]) -> None:
+        conformal, exam = self.decision.conformal, self.decision.exam
+        for rule, where in ((conformal, "conformal"), (exam, "exam")):
+            if rule is not None and len(rule.thresholds) != len(names):
+                raise BadInputError(
+                    f"contract: {where} has {len(rule.thresholds)} thresholds for {len(names)} classes; calibrate again"
+                )
+        named = (() if conformal is None else conformal.pooled) + ((exam.negative,) if exam and exam.negative else ())
+        if unknown := sorted(set(named) - set(names)):
+            raise BadInputError(f"contract: decision names the class {unknown[0]!r}, which is not listed")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping; ``from_json`` is its inverse."""
@@ -167,7 +299,7 @@ class Contract:
     @classmethod
     def from_json(cls, value: Any) -> Contract:
         """Build from parsed JSON, strictly: unknown, missing or wrongly typed fields are refused."""
-        return _parse(cls, value, "contract")
+        return parse(cls, value, "contract")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Contract:
@@ -175,59 +307,11 @@ class Contract:
         return cls.from_json(load_json(content, "contract.json"))
 
 
-def load_json(content: bytes, name: str) -> Any:
-    """Parse strict JSON: no NaN, no infinities, no key twice.
-
-    Raises:
-        BadInputError: not such JSON; the text names the file and the place.
-    """
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) != len(pairs):
-            raise ValueError("a key occurs twice")
-        return dict(pairs)
-
-    try:
-        return json.loads(content.decode("utf-8"), parse_constant=refuse, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{name} is not valid JSON ({error}); fetch it again") from None
+def _share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise BadInputError(f"contract: {name} is {value}; it must be between 0 and 1")
 
 
-def _parse(kind: type[_T], value: Any, where: str) -> _T:
-    if not isinstance(value, dict):
-        raise BadInputError(f"{where} is {type(value).__name__}, expected an object")
-    hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(value) - set(known)):
-        raise BadInputError(f"{where} has an unknown field {unknown[0]!r}; it may need a newer edge-cns")
-    if missing := sorted(set(known) - set(value)):
-        raise BadInputError(f"{where} lacks the field {missing[0]!r}")
-    return kind(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in known})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _convert(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is Literal:
-        if value not in arguments:
-            raise BadInputError(f"{where} is {value!r}; it must be one of {', '.join(map(str, arguments))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise BadInputError(f"{where} is {value!r}, expected a list")
-        if arguments[-1] is Ellipsis:
-            return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-        if len(value) != len(arguments):
-            raise BadInputError(f"{where} has {len(value)} values, expected {len(arguments)}")
-        return tuple(_convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
-    if is_dataclass(hint):
-        return _parse(typing.cast("type[Any]", hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 2**53 else math.inf
-    if type(value) is not hint or (hint is float and not math.isfinite(value)):
-        raise BadInputError(f"{where} is {value!r}, expected {hint.__name__}")
-    return value
+def _shares(name: str, values: tuple[float, ...]) -> None:
+    if not all(0 <= value <= 1 for value in values):
+        raise BadInputError(f"contract: {name} are {list(values)}; each must be 0 to 1")

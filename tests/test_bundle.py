@@ -248,7 +248,7 @@ def test_a_required_file_that_is_sealed_out(bundle_copy):
 
 def test_reseal_accepts_a_change_made_on_purpose(bundle_copy):
     contract = json.loads((bundle_copy / "contract.json").read_text())
-    contract["decision"] = {"calibrated": True, "temperature": 2.0}
+    contract["decision"]["temperature"] = 2.0
     (bundle_copy / "contract.json").write_text(json.dumps(contract))
     (bundle_copy / "model.sig").write_bytes(b"a signature")
     refused(bundle_copy)
@@ -257,7 +257,27 @@ def test_reseal_accepts_a_change_made_on_purpose(bundle_copy):
     assert read_bundle(bundle_copy).contract.decision.temperature == 2.0
     assert reseal(bundle_copy) == ()
     with load(bundle_copy) as classifier:
-        assert "uncalibrated" not in classifier.remarks
+        assert classifier.contract.decision.temperature == 2.0
+
+
+def test_a_contract_that_was_calibrated_for_another_model(bundle_copy):
+    contract = json.loads((bundle_copy / "contract.json").read_text())
+    contract["decision"] |= {"calibrated": True, "model_sha256": "0" * 64}
+    (bundle_copy / "contract.json").write_text(json.dumps(contract))
+    reseal(bundle_copy)
+    with pytest.raises(BadInputError, match=r"calibrated for another model \(sha256 000000000000, model.tflite has"):
+        read_bundle(bundle_copy)
+
+
+def test_a_decision_whose_arrays_are_missing(bundle_copy):
+    contract = json.loads((bundle_copy / "contract.json").read_text())
+    digest = hashlib.sha256((bundle_copy / "model.tflite").read_bytes()).hexdigest()
+    novelty = {"threshold": 1.0, "false_alarm": 0.05}
+    contract["decision"] |= {"calibrated": True, "model_sha256": digest, "novelty": novelty}
+    (bundle_copy / "contract.json").write_text(json.dumps(contract))
+    reseal(bundle_copy)
+    with pytest.raises(BadInputError, match=r"decision\.npz is missing"):
+        read_bundle(bundle_copy)
 
 
 def test_a_signature_beside_the_files_is_no_extra_file(bundle_copy):

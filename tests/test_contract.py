@@ -10,9 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from edge_cns.contract import ClassDefinition, Contract, Decision, InputSpec, IntendedUse, load_json
+from edge_cns.contract import (
+    Aggregation,
+    ClassDefinition,
+    ConformalRule,
+    Contract,
+    Decision,
+    ExamRule,
+    InputSpec,
+    IntendedUse,
+    NoveltyRule,
+    ViewRule,
+)
 from edge_cns.errors import BadInputError, EdgeCnsError, UnsupportedError
 from edge_cns.frames import Region
+from edge_cns.strict_json import load_json
 
 SCHEMA = json.loads(resources.files("edge_cns").joinpath("contract.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -24,22 +36,51 @@ REGIONS = st.builds(Region, st.integers(0, 9000), st.integers(0, 9000), st.integ
 INPUTS = st.builds(InputSpec, SIDES, SIDES, st.sampled_from(["auto", "whole"]), letterbox=st.booleans()) | st.builds(
     InputSpec, SIDES, SIDES, st.just("fixed"), REGIONS, st.booleans()
 )
-CONTRACTS = st.builds(
-    Contract,
-    classes=st.lists(NAMES, min_size=2, max_size=6, unique=True).flatmap(
-        lambda names: st.tuples(*(st.builds(ClassDefinition, st.just(n), st.text(max_size=9)) for n in sorted(names)))
-    ),
-    input=INPUTS,
-    intended_use=st.builds(
-        IntendedUse,
-        statement=st.text(max_size=30),
-        planes=st.lists(st.text(max_size=9), max_size=3).map(tuple),
-        gestational_age_weeks=SPANS,
-        modes=st.lists(st.text(max_size=3), max_size=3).map(tuple),
-        mm_per_pixel=SPANS,
-        phantom=st.booleans(),
-    ),
-    decision=st.builds(Decision, st.booleans(), st.floats(0.01, 100)),
+SHARES = st.floats(0.001, 0.999)
+UNCALIBRATED = st.builds(Decision, temperature=st.floats(0.01, 100))
+AGGREGATIONS = st.builds(
+    Aggregation,
+    st.sampled_from(["mean_softmax", "majority_vote", "log_odds", "sustained_evidence"]),
+    st.integers(1, 1000),
+    st.floats(1e-3, 3600),
+    st.floats(1e-3, 3600),
+    st.floats(0, 0.99),
+)
+
+
+def calibrated(names: list[str]) -> st.SearchStrategy[Decision]:
+    """Decisions that fit these classes."""
+    thresholds = st.tuples(*(st.floats(0, 1) for _ in names))
+    planes = st.lists(NAMES, min_size=2, max_size=4, unique=True).map(sorted).map(tuple)
+    return st.builds(
+        Decision,
+        calibrated=st.just(True),
+        temperature=st.floats(0.01, 100),
+        model_sha256=st.just("0123456789abcdef" * 4),
+        conformal=st.none() | st.builds(ConformalRule, SHARES, thresholds, st.just(tuple(names[:1]))),
+        novelty=st.none() | st.builds(NoveltyRule, st.floats(-1e6, 1e6), SHARES),
+        views=st.none() | st.builds(ViewRule, planes, SHARES),
+        exam=st.none()
+        | st.builds(ExamRule, AGGREGATIONS, thresholds, SHARES, st.none() | st.sampled_from(names), planes),
+    )
+
+
+CONTRACTS = st.lists(NAMES, min_size=2, max_size=6, unique=True).flatmap(
+    lambda names: st.builds(
+        Contract,
+        classes=st.tuples(*(st.builds(ClassDefinition, st.just(n), st.text(max_size=9)) for n in sorted(names))),
+        input=INPUTS,
+        intended_use=st.builds(
+            IntendedUse,
+            statement=st.text(max_size=30),
+            planes=st.lists(st.text(max_size=9), max_size=3).map(tuple),
+            gestational_age_weeks=SPANS,
+            modes=st.lists(st.text(max_size=3), max_size=3).map(tuple),
+            mm_per_pixel=SPANS,
+            phantom=st.booleans(),
+        ),
+        decision=UNCALIBRATED | calibrated(names),
+    )
 )
 
 

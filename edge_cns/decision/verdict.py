@@ -34,18 +34,20 @@ class Verdict:
 
     Attributes:
         state: the kind of statement; only ``class`` carries a finding.
-        label: class with the highest probability, or ``None`` where no frame was classified.
-        probability: of ``label``, in [0, 1].
-        probabilities: by class name, summing to 1.
-        reason: one line for a person; says so when the bundle is uncalibrated or unproven.
+        label: the class that is stated; ``None`` unless the state is ``class``, so that nobody reads one by mistake.
+        probability: of ``label``, in [0, 1], or ``None``.
+        probabilities: by class name, summing to 1; empty where no frame was classified.
+        reason: one line for a person: why nothing is stated, and whether the bundle is uncalibrated or unproven.
         sequence, captured_ns: of the frame.
         emitted_ns: when the statement was made, ``CLOCK_MONOTONIC`` ns.
         expires_ns: from then on the statement must not be shown as current.
         latency_ms: from the call to the statement.
-        heatmap: ``(h, w)`` float32, evidence for ``label`` over the input tensor, in logits (see `evidence`).
+        heatmap: ``(h, w)`` float32, evidence over the input tensor, in logits (see `evidence`): for ``label``, or for
+            the leading class of an indeterminate frame; ``None`` where the view is not supported.
         calibrated: whether the probabilities were calibrated on patients of their own.
         proof: what the quantisation gate found: ``passed``, ``undecided`` or ``failed``.
-        novelty: how strange the frame is to the model, or ``None`` for a bundle without calibration.
+        novelty: how strange the frame is to the model, or ``None`` for a bundle without a rule for it.
+        view: the plane that was recognised, or ``None``.
     """
 
     state: State
@@ -62,6 +64,7 @@ class Verdict:
     calibrated: bool
     proof: str
     novelty: float | None = None
+    view: str | None = None
 
     def age_ms(self, now_ns: int) -> float:
         """Milliseconds since the frame was captured."""
@@ -86,7 +89,7 @@ class Verdict:
             "latency_ms": self.latency_ms,
             "calibrated": self.calibrated,
             "proof": self.proof,
-        } | ({} if self.novelty is None else {"novelty": self.novelty})
+        } | {k: v for k, v in (("novelty", self.novelty), ("view", self.view)) if v is not None}
 
 
 def softmax(logits: NDArray[np.floating[Any]], decision: Decision) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.bundle import Bundle, read_bundle
+from edge_cns.bundle import DECISION, Bundle, read_arrays, read_bundle
 from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT, OUTPUTS
+from edge_cns.decision.frame import decide
 from edge_cns.decision.verdict import LIFETIME_NS, State, Verdict, evidence, softmax
 from edge_cns.errors import UnsupportedError
 from edge_cns.frames import Frame
@@ -41,6 +42,18 @@ class Classifier:
         self._check_model()
         self._image = np.empty((self.contract.input.height, self.contract.input.width), np.uint8)
         self._names = self.contract.class_names
+        decision = self.contract.decision
+        arrays = read_arrays(bundle.files[DECISION], DECISION) if decision.novelty or decision.views else {}
+        self._novelty: Any = None
+        self._views: Any = None
+        if decision.novelty:
+            from edge_cns.decision.novelty import NoveltyModel
+
+            self._novelty = NoveltyModel.from_arrays(arrays)
+        if decision.views:
+            from edge_cns.decision.views import ViewModel
+
+            self._views = ViewModel.from_arrays(arrays)
         self.remarks = self._standing_remarks()
         """What every verdict of this bundle has to say: uncalibrated, unproven, phantom; empty if nothing."""
 
@@ -57,7 +70,7 @@ class Classifier:
             frame: a `Frame`, or its pixels, which are then taken as captured now.
 
         Returns:
-            A verdict of state ``class``.
+            A verdict of state ``class``, ``indeterminate`` or ``not_supported_view``.
 
         Raises:
             BadInputError: pixels that cannot be a frame.
@@ -81,24 +94,30 @@ class Classifier:
             frame: the one that was preprocessed.
             started_ns: ``CLOCK_MONOTONIC`` ns from which latency counts.
         """
-        probabilities = softmax(self.output("logits"), self.contract.decision)
-        best = int(probabilities.argmax())
+        decision = self.contract.decision
+        probabilities = softmax(self.output("logits"), decision)
+        novelty, view = self._embedding_says()
+        said = decide(probabilities, self._names, decision, novelty=novelty)
+        leading = int(probabilities.argmax())
+        supported = said.state is not State.NOT_SUPPORTED_VIEW
         now = time.monotonic_ns()
         captured = frame.captured_ns or started_ns
         return Verdict(
-            state=State.CLASS,
-            label=self._names[best],
-            probability=float(probabilities[best]),
+            state=said.state,
+            label=None if said.index is None else self._names[said.index],
+            probability=None if said.index is None else float(probabilities[said.index]),
             probabilities=dict(zip(self._names, probabilities.tolist(), strict=True)),
-            reason=self.remarks,
+            reason=", ".join(filter(None, (said.reason, self.remarks))),
             sequence=frame.sequence,
             captured_ns=captured,
             emitted_ns=now,
             expires_ns=captured + LIFETIME_NS,
             latency_ms=(now - started_ns) / 1e6,
-            heatmap=evidence(self.output("cam"), best),
-            calibrated=self.contract.decision.calibrated,
+            heatmap=evidence(self.output("cam"), leading if said.index is None else said.index) if supported else None,
+            calibrated=decision.calibrated,
             proof=self.bundle.proof,
+            novelty=novelty,
+            view=view if supported else None,
         )
 
     def output(self, name: str) -> NDArray[np.float32]:
@@ -110,6 +129,19 @@ class Classifier:
     def close(self) -> None:
         """Release the engine."""
         self.backend.close()
+
+    def _embedding_says(self) -> tuple[float | None, str | None]:
+        """Novelty score and recognised plane of the last run, where the bundle has the rules for them."""
+        rule = self.contract.decision.views
+        if self._novelty is None and self._views is None:
+            return None, None
+        embedding = self.output("embedding")
+        novelty = None if self._novelty is None else float(self._novelty.score(embedding))
+        if self._views is None or rule is None:
+            return novelty, None
+        shares = self._views.probabilities(embedding)
+        best = int(shares.argmax())
+        return novelty, rule.names[best] if shares[best] >= rule.threshold else None
 
     def _check_model(self) -> None:
         spec, classes = self.contract.input, len(self.contract.classes)

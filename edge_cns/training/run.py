@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from edge_cns.atomic import write_bytes, write_json
 from edge_cns.bundle import read_arrays
-from edge_cns.contract import Contract, load_json
+from edge_cns.contract import Contract
 from edge_cns.errors import BadInputError
+from edge_cns.strict_json import load_json
 from edge_cns.training.augment import Augmentation
 
 __all__ = [

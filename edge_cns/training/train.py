@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_cns.atomic import write_bytes
-from edge_cns.contract import ClassDefinition, Contract, InputSpec, IntendedUse, load_json
+from edge_cns.contract import ClassDefinition, Contract, InputSpec, IntendedUse
 from edge_cns.data.check import check
 from edge_cns.data.manifest import Manifest
 from edge_cns.data.splits import SETS, draw_sets
 from edge_cns.errors import BadInputError
 from edge_cns.progress import Progress, silent
+from edge_cns.strict_json import load_json
 from edge_cns.training.dataset import load_images, rows_of
 from edge_cns.training.run import MODEL, Settings, check_run, finish_run, open_run, read_checkpoint
 

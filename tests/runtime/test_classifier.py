@@ -136,9 +136,8 @@ def test_a_fixed_region_outside_the_frame(tiny_bundle, phantom_pixels):
 def test_remarks(tiny_bundle, phantom_pixels):
     bundle = read_bundle(tiny_bundle)
     proven = replace(bundle, quantisation={**bundle.quantisation, "outcome": "passed"})
-    with around(
-        proven, decision=Decision(calibrated=True, temperature=0.5), intended_use=IntendedUse("x")
-    ) as classifier:
+    calibrated = Decision(calibrated=True, temperature=0.5, model_sha256="0" * 64)
+    with around(proven, decision=calibrated, intended_use=IntendedUse("x")) as classifier:
         verdict = classifier.classify(phantom_pixels)
         assert (classifier.remarks, verdict.reason, verdict.proof, verdict.calibrated) == ("", "", "passed", True)
         assert (

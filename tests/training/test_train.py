@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the train extra")
 import edge_cns.training.finetune as finetune_module
 import edge_cns.training.train as module
+from edge_cns.contract import Decision
 from edge_cns.data.manifest import read_manifest
 from edge_cns.data.splits import draw_sets
 from edge_cns.errors import BadInputError
@@ -50,7 +51,7 @@ class TestWhatIsLeft:
         assert record["versions"].keys() >= {"edge-cns", "tensorflow", "tf-keras", "scikit-learn", "numpy"}
         assert [row["epoch"] for row in record["history"]] == list(range(1, len(record["history"]) + 1))
         assert [c["name"] for c in record["contract"]["classes"]] == list(CLASSES)
-        assert record["contract"]["decision"] == {"calibrated": False, "temperature": 1.0}
+        assert Decision(**record["contract"]["decision"]) == Decision()
 
     def test_it_learned(self, trained: Trained) -> None:
         assert max(row["stop_accuracy"] for row in trained.run.record["history"]) > 0.9
