@@ -31,6 +31,7 @@ __all__ = [
     "InputSpec",
     "IntendedUse",
     "NoveltyRule",
+    "Rule",
     "ViewRule",
 ]
 
@@ -43,7 +44,11 @@ INPUT_SCALE = 1 / 255
 INPUT_ZERO_POINT = -128
 """A pixel p is the int8 value p - 128, which is p / 255 to the graph: exact for all 256 grey levels."""
 
+Rule = Literal["mean_softmax", "majority_vote", "log_odds", "sustained_evidence"]
+"""How the frames of a patient may be aggregated."""
+
 _MAX_CLASSES = 256
+_HEALTHY = "normal"  # no statement of an exam may say it
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -153,7 +158,7 @@ class Aggregation:
         correlation: between any two frames of a patient, in [0, 1): what remains however long they are apart.
     """
 
-    rule: Literal["mean_softmax", "majority_vote", "log_odds", "sustained_evidence"] = "mean_softmax"
+    rule: Rule = "mean_softmax"
     frames: int = 2
     window_seconds: float = 3.0
     correlation_seconds: float = 1.0
@@ -179,6 +184,9 @@ class ExamRule:
         target_sensitivity: share of each class's calibration patients that the thresholds find.
         negative: the class that means none of the findings, or ``None`` where every class is one.
         required_views: planes that must have been seen before anything can be called absent.
+        clear_abstention: largest share of frames that may abstain in an exam in which nothing is found.
+        clear_novelty: largest mean novelty of its supported frames, or ``None`` without a novelty score. An anomaly
+            that nobody listed may show itself by these two alone.
     """
 
     aggregation: Aggregation
@@ -186,10 +194,13 @@ class ExamRule:
     target_sensitivity: float
     negative: str | None = None
     required_views: tuple[str, ...] = ()
+    clear_abstention: float = 1.0
+    clear_novelty: float | None = None
 
     def __post_init__(self) -> None:
         _share("exam.target_sensitivity", self.target_sensitivity)
         _shares("exam.thresholds", self.thresholds)
+        _shares("exam.clear_abstention", (self.clear_abstention,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +301,12 @@ class Contract:
         named = (() if conformal is None else conformal.pooled) + ((exam.negative,) if exam and exam.negative else ())
         if unknown := sorted(set(named) - set(names)):
             raise BadInputError(f"contract: decision names the class {unknown[0]!r}, which is not listed")
+        healthy = [name for name in names if name.casefold() == _HEALTHY]
+        if exam is not None and any(name != exam.negative for name in healthy):
+            raise BadInputError(
+                f"contract: class {healthy[0]!r} is not exam.negative, and no statement may call a fetus that; "
+                f"calibrate again with --negative {healthy[0]}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping; ``from_json`` is its inverse."""

@@ -61,7 +61,7 @@ def calibrated(names: list[str]) -> st.SearchStrategy[Decision]:
         novelty=st.none() | st.builds(NoveltyRule, st.floats(-1e6, 1e6), SHARES),
         views=st.none() | st.builds(ViewRule, planes, SHARES),
         exam=st.none()
-        | st.builds(ExamRule, AGGREGATIONS, thresholds, SHARES, st.none() | st.sampled_from(names), planes),
+        | st.builds(ExamRule, AGGREGATIONS, thresholds, SHARES, st.none() | st.sampled_from(names), planes, SHARES),
     )
 
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ COLUMNS = (
     "subtype",
     "reference_standard",
     "evidence",
+    "seconds",
     "split",
 )
 """Columns with a meaning of their own; any other column is a subgroup."""
@@ -34,6 +35,7 @@ SPLITS = ("train", "fit", "stop", "calibrate", "gate", "test")
 
 _MAX_BYTES = 64 * 1024 * 1024
 _AGE_WEEKS = (4.0, 45.0)
+_LONGEST_EXAM = 86_400.0  # s
 _EVIDENCE = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -55,6 +57,7 @@ class Row:
         subtype: finer label.
         reference_standard: what the label rests on (``phantom`` for simulated frames).
         evidence: whether the sign can be seen on this frame; ``None`` where nobody said.
+        seconds: capture time within the exam, 0 or more, for frames of a clip; ``None`` for stills.
         split: one of ``SPLITS``.
         extra: the other columns, as text.
     """
@@ -72,6 +75,7 @@ class Row:
     subtype: str = ""
     reference_standard: str = ""
     evidence: bool | None = None
+    seconds: float | None = None
     split: str = "train"
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -132,6 +136,19 @@ class Manifest:
         """Rows of these patients, in the order of the file."""
         wanted = set(patients)
         return tuple(row for row in self.rows if row.patient_id in wanted)
+
+    def require_labels(self, names: Sequence[str]) -> None:
+        """Refuse labels that a model does not have.
+
+        Raises:
+            BadInputError: the text names the line.
+        """
+        for row in self.rows:
+            if row.label not in names:
+                raise BadInputError(
+                    f"{self.path} line {row.line}: label {row.label!r} is not in the contract ({', '.join(names)}); "
+                    "use the labels that the model was trained on"
+                )
 
     def for_training(self) -> tuple[Row, ...]:
         """Rows that a training may use: not those kept for testing, nor those on which the sign cannot be seen.
@@ -245,6 +262,7 @@ def _row(path: Path, columns: tuple[str, ...], cells: list[str], line: int) -> R
         subtype=values.get("subtype", ""),
         reference_standard=values.get("reference_standard", ""),
         evidence=_evidence(where, values.get("evidence", "")),
+        seconds=_seconds(where, values.get("seconds", "")),
         split=_split(where, values.get("split", "")),
         extra={name: value for name, value in values.items() if name not in COLUMNS},
     )
@@ -271,6 +289,19 @@ def _evidence(where: str, text: str) -> bool | None:
     if text.lower() not in _EVIDENCE:
         raise BadInputError(f"{where} has evidence {text!r}; give true, false, or nothing")
     return _EVIDENCE[text.lower()]
+
+
+def _seconds(where: str, text: str) -> float | None:
+    """Capture time within the exam."""
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = float("nan")
+    if not 0 <= seconds <= _LONGEST_EXAM:
+        raise BadInputError(f"{where} has seconds {text!r}; give seconds since the exam began, or nothing for a still")
+    return seconds
 
 
 def _split(where: str, text: str) -> str:

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TEMPERATURES", "fit_temperature", "fit_thresholds", "patient_shares"]
+from edge_cns.contract import Aggregation, Rule
+from edge_cns.decision.aggregation import RULES, aggregate_cases
+
+__all__ = ["TEMPERATURES", "choose_aggregation", "fit_temperature", "fit_thresholds", "patient_shares"]
 
 TEMPERATURES = (0.05, 20.0)
 """Range that is searched."""
 
+_PRIOR_DEVIATION = np.log(2.0) / 2
 _STEPS = 60  # of golden section: the interval shrinks by 0.618 each time
 _GOLDEN = (np.sqrt(5) - 1) / 2
 
@@ -24,35 +28,32 @@ def fit_temperature(
     weights: NDArray[np.float64] | None = None,
     trials: int | None = None,
 ) -> float:
-    """The temperature of the smallest cross-entropy (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    """The most probable temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
     Where a few calibration patients are all classified rightly, the likelihood alone would have the model claim to be
-    certain. So the targets are not 1 and 0 but those of Platt (1999, "Probabilistic outputs for support vector
-    machines"), for K classes: ``(n + 1) / (n + K)`` for the true class and ``1 / (n + K)`` for each other.
+    certain. So the temperature has a prior: its logarithm is normal about 0, and two standard deviations are a factor
+    of 2. Few patients then leave it near 1, and many overrule the prior.
 
     Args:
         logits: ``(N, K)`` of calibration frames.
         labels: ``(N,)`` index of the true class.
         weights: ``(N,)`` of the frames, such as `patient_shares`; all equal if left out.
-        trials: independent trials n behind the frames, such as the number of patients; N if left out.
+        trials: independent trials behind the frames, such as the number of patients; N if left out.
 
     Returns:
         A number within `TEMPERATURES`.
     """
-    count, k = logits.shape
+    count = len(labels)
     share = np.full(count, 1 / count) if weights is None else weights / weights.sum()
     n = count if trials is None else trials
-    targets = np.full((count, k), 1 / (n + k))
-    targets[np.arange(count), labels] = (n + 1) / (n + k)
-    targets *= share[:, None]
     shifted = np.asarray(logits, np.float64) - np.max(logits, axis=1, keepdims=True)
+    of_label = share @ shifted[np.arange(count), labels]
 
     def loss(exponent: float) -> float:
-        scaled = shifted * np.exp(-exponent)
-        normaliser = np.log(np.exp(scaled).sum(axis=1))
-        return float(share @ normaliser - (targets * scaled).sum())
+        inverse = np.exp(-exponent)
+        cross_entropy = share @ np.log(np.exp(shifted * inverse).sum(axis=1)) - of_label * inverse
+        return float(n * cross_entropy + 0.5 * (exponent / _PRIOR_DEVIATION) ** 2)
 
-    # Convex in the inverse temperature, so there is one minimum along any monotone scale of it.
     low, high = np.log(TEMPERATURES)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     loss_left, loss_right = loss(left), loss(right)
@@ -92,6 +93,35 @@ def fit_thresholds(
         # The small term keeps 0.95 * 20 at 19: the product is a hair above it in binary.
         thresholds[c] = own[max(1, int(np.ceil(target_sensitivity * own.size - 1e-9))) - 1]
     return thresholds
+
+
+def choose_aggregation(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    case: NDArray[np.int64],
+    *,
+    negative: int | None = None,
+    seconds: NDArray[np.float64] | None = None,
+) -> tuple[Aggregation, dict[Rule, float]]:
+    """The rule with the best balanced accuracy on calibration cases; of equals the simplest, first in `RULES`.
+
+    Args:
+        probabilities: ``(N, K)`` of the frames.
+        labels: ``(M,)`` index of each case's true class.
+        case: ``(N,)`` case of each frame, 0 to M - 1.
+        negative, seconds: see `edge_cns.decision.aggregation.aggregate_cases`.
+
+    Returns:
+        The choice, and the balanced accuracy of each rule.
+    """
+    accuracy: dict[Rule, float] = {}
+    for rule in RULES:
+        aggregation = Aggregation(rule)
+        right = (
+            aggregate_cases(probabilities, case, aggregation, negative=negative, seconds=seconds).argmax(1) == labels
+        )
+        accuracy[rule] = float(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
+    return Aggregation(max(RULES, key=accuracy.__getitem__)), accuracy
 
 
 def patient_shares(patients: Sequence[str]) -> NDArray[np.float64]:

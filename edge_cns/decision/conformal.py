@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.contract import ConformalRule
+from edge_cns.decision.quantile import largest_reached
 from edge_cns.errors import BadInputError
 
-__all__ = ["fewest_patients", "fit_conformal", "prediction_set", "single_class"]
-
-_ROUNDING = 1e-9  # sums of 1/n fall short of their value by less
+__all__ = ["fit_conformal", "prediction_set", "single_class"]
 
 
 def fit_conformal(
@@ -62,19 +61,14 @@ def fit_conformal(
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise BadInputError("conformal: probabilities are not all from 0 to 1; fit on the outputs of softmax")
     true = probabilities[np.arange(n), labels]
-    patient = np.unique(np.array(patients, dtype=object).astype(str), return_inverse=True)[1]
-    common = _threshold(true, patient, coverage)
-    own = [_threshold(true[labels == c], patient[labels == c], coverage) for c in range(k)]
+    ids = np.array(patients, dtype=str)
+    common = largest_reached(true, patients, coverage)
+    own = [largest_reached(true[labels == c], ids[labels == c].tolist(), coverage) for c in range(k)]
     return ConformalRule(
         coverage=coverage,
         thresholds=tuple((common or 0.0) if threshold is None else threshold for threshold in own),
         pooled=tuple(name for name, threshold in zip(classes, own, strict=True) if threshold is None),
     )
-
-
-def fewest_patients(coverage: float) -> int:
-    """Calibration patients below which no threshold but 0 keeps the promise: ``coverage / (1 - coverage)``."""
-    return int(np.ceil(coverage / (1 - coverage) - _ROUNDING))
 
 
 def prediction_set(probabilities: NDArray[np.float64], rule: ConformalRule) -> NDArray[np.bool_]:
@@ -86,17 +80,3 @@ def prediction_set(probabilities: NDArray[np.float64], rule: ConformalRule) -> N
 def single_class(members: NDArray[np.bool_]) -> int | None:
     """The class of a set ``(K,)`` that has exactly one, else ``None``: only such a frame gets a class."""
     return int(members.argmax()) if np.count_nonzero(members) == 1 else None
-
-
-def _threshold(true: NDArray[np.float64], patient: NDArray[np.int64], coverage: float) -> float | None:
-    """The largest probability that enough of the patients' weight reaches; ``None`` for too few patients.
-
-    The new patient's weight, 1 of n + 1, is taken to reach none: the point mass at infinity of the score 1 - p.
-    """
-    _, index, n_frames = np.unique(patient, return_inverse=True, return_counts=True)
-    if len(n_frames) < fewest_patients(coverage):
-        return None
-    weights = 1 / ((len(n_frames) + 1) * n_frames[index])
-    falling = np.argsort(-true, kind="stable")
-    reached = np.cumsum(weights[falling]) >= coverage - _ROUNDING
-    return float(true[falling[reached.argmax()]])

@@ -94,6 +94,8 @@ def test_selects_rows(tmp_path):
         (f"{HEAD},gestational_age_weeks\na,b,1,nan\n", ["'nan'"]),
         (f"{HEAD},gestational_age_weeks\na,b,1,140\n", ["'140'"]),
         (f"{HEAD},evidence\na,b,1,maybe\n", ["'maybe'", "true, false"]),
+        (f"{HEAD},seconds\na,b,1,-1\n", ["seconds '-1'", "since the exam began"]),
+        (f"{HEAD},seconds\na,b,1,nan\n", ["seconds 'nan'", "or nothing for a still"]),
         (f"{HEAD},split\na,b,1,val\n", ["'val'", ", ".join(SPLITS)]),
         (f"{HEAD},split\na,b,p9,test\nc,b,p2,\nd,b,p9,\n", ["'p9'", "'test' (line 2)", "'train' (line 4)"]),
         (f"{HEAD}\n{'a' * 200_000},b,1\n", ["field larger"]),
@@ -143,3 +145,18 @@ def test_a_written_table_is_read_back(tmp_path, table):
         assert row.path == tmp_path / name.strip()
         assert (len(row.label), len(row.patient_id)) <= (len(label) * 4, len(patient) * 4)
         assert row.label.strip() == row.label
+
+
+def test_seconds_are_for_frames_of_a_clip(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{HEAD},seconds\na,b,1,0.04\nc,b,1,\n")
+    assert [row.seconds for row in read_manifest(path).rows] == [0.04, None]
+
+
+def test_labels_that_a_model_does_not_have(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{HEAD}\na,head,1\nb,liver,1\n")
+    manifest = read_manifest(path)
+    manifest.require_labels(("head", "liver"))
+    with pytest.raises(BadInputError, match=r"labels\.csv line 3: label 'liver' is not in the contract \(head, leg\)"):
+        manifest.require_labels(("head", "leg"))

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 from sklearn.metrics import log_loss
 
 from edge_cns.contract import Decision
 from edge_cns.decision.calibration import TEMPERATURES, fit_temperature, fit_thresholds, patient_shares
 from edge_cns.decision.verdict import softmax
 
-MANY = 10**9  # trials: Platt's targets are then 1 and 0
+MANY = 10**9  # trials, which leave nothing of the prior
 
 
 def drawn(true_temperature: float, n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -42,10 +43,22 @@ def test_it_is_the_minimum_that_scipy_finds_of_sklearns_log_loss():
 def test_a_few_patients_without_an_error_do_not_make_the_model_certain():
     logits = np.tile([4.0, 0.0], (12, 1))
     labels = np.zeros(12, np.int64)
-    assert fit_temperature(logits, labels, trials=MANY) < 0.2, "likelihood alone has no end"
-    fitted = fit_temperature(logits, labels, trials=6)
-    assert softmax(logits[0], Decision(temperature=fitted))[0] == pytest.approx(7 / 8), "Platt's target for 6 trials"
-    assert fit_temperature(logits, labels, trials=60) < fitted
+    few, more, no_end = (fit_temperature(logits, labels, trials=n) for n in (6, 600, MANY))
+    assert no_end < 0.2 < more < few < 1
+    assert few > 0.9
+    with_an_error = fit_temperature(logits, np.r_[labels[1:], 1], trials=6)
+    assert with_an_error > 1
+
+
+def test_the_prior_is_that_of_the_docstring():
+    logits, labels = drawn(1.7, n=40)
+
+    def loss(exponent: float) -> float:
+        probabilities = softmax(logits, Decision(temperature=float(np.exp(exponent))))
+        return 9 * log_loss(labels, probabilities, labels=range(4)) - norm.logpdf(exponent, scale=np.log(2) / 2)
+
+    best = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-9})
+    assert fit_temperature(logits, labels, trials=9) == pytest.approx(np.exp(best.x), rel=1e-5)
 
 
 def test_thresholds_by_hand():
