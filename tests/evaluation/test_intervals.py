@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t, ttest_ind
 
 from edge_cns.evaluation.intervals import (
     clopper_pearson,
     clustered_ratios,
+    logit_interval,
     patient_weights,
     percentile_interval,
+    pooled_freedom,
     trials_for_zero_events,
     wilson,
     zero_event_bound,
@@ -70,6 +74,54 @@ def test_percentiles_ignore_what_could_not_be_computed_and_refuse_no_spread() ->
     assert percentile_interval(np.concatenate([np.arange(10.0), np.full(11, np.nan)])) is None
 
 
+def test_log_odds_interval_by_hand() -> None:
+    samples = np.array([0.7, 0.9] * 50)
+    error = samples.std(ddof=1) / (0.8 * 0.2)
+    odds = np.log(4) + np.array([-1, 1]) * t.ppf(0.975, 11) * error
+    assert logit_interval(0.8, samples, 11) == pytest.approx(tuple(1 / (1 + np.exp(-odds))))
+    assert logit_interval(1.6, 2 * samples, 11, top=2.0) == pytest.approx(
+        tuple(2 * limit for limit in logit_interval(0.8, samples, 11))
+    )
+    factor = np.exp(t.ppf(0.975, 11) * samples.std(ddof=1) / 0.8)
+    assert logit_interval(0.8, samples, 11, top=math.inf) == pytest.approx((0.8 / factor, 0.8 * factor))
+
+
+def test_log_odds_interval_that_cannot_be_known_is_none() -> None:
+    samples = np.linspace(0.4, 0.6, 100)
+    assert logit_interval(0.5, samples, 5) is not None
+    assert logit_interval(0.0, samples, 5) is None
+    assert logit_interval(1.0, samples, 5) is None
+    assert logit_interval(0.5, samples, 0) is None
+    assert logit_interval(0.5, np.full(100, 0.5), 5) is None
+    assert logit_interval(0.5, np.where(np.arange(100) < 60, np.nan, samples), 5) is None
+
+
+@settings(deadline=None)
+@given(st.floats(0.001, 0.999), st.lists(st.floats(0, 1), min_size=5, max_size=30), st.integers(1, 500))
+def test_log_odds_interval_holds_its_figure_and_has_no_preferred_side(value: float, drawn: list, freedom: int) -> None:
+    samples = np.array(drawn)
+    interval = logit_interval(value, samples, freedom)
+    if interval is None:
+        assert np.ptp(samples) < 1e-12
+        return
+    low, high = interval
+    assert 0 <= low <= value <= high <= 1
+    assert logit_interval(1 - value, 1 - samples, freedom) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    narrow = logit_interval(value, samples, freedom, level=0.5)
+    assert low <= narrow[0] <= narrow[1] <= high
+
+
+def test_degrees_of_freedom_of_a_sum() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(0, 1, 7), rng.normal(0, 4, 20)
+    variances = np.array([one.var(ddof=1) / 7, two.var(ddof=1) / 20])
+    welch = ttest_ind(one, two, equal_var=False).df
+    assert pooled_freedom(variances, np.array([6.0, 19.0])) == pytest.approx(welch)
+    assert pooled_freedom(np.array([0.0, 1.0]), np.array([0.0, 9.0])) == 9
+    assert pooled_freedom(np.array([1.0, 1.0]), np.array([0.0, 9.0])) == 0
+    assert pooled_freedom(np.zeros(2), np.array([5.0, 5.0])) == 0
+
+
 def test_ratio_without_variance_gets_the_exact_limit_over_patients() -> None:
     weights = patient_weights(3, 200, np.random.default_rng(0))
     trials = np.array([[4.0, 0, 4, 0, 4], [4, 0, 0, 0, 4], [4, 0, 0, 0, 4]])
@@ -80,21 +132,3 @@ def test_ratio_without_variance_gets_the_exact_limit_over_patients() -> None:
     assert none is None
     assert absent is None
     assert lone is None  # one patient with both outcomes shows nothing about other patients
-
-
-def test_clustered_interval_covers_where_frames_of_a_patient_hang_together_and_wilson_does_not() -> None:
-    rng = np.random.default_rng(1)
-    simulations, patients, truth = 300, 100, 0.8
-    covered = covered_by_wilson = 0
-    for _ in range(simulations):
-        frames = rng.integers(2, 12, patients)
-        rates = rng.beta(truth, 1 - truth, patients)
-        events = rng.binomial(frames, rates)
-        weights = patient_weights(patients, 400, rng)
-        column = (events[:, None].astype(float), frames[:, None].astype(float))
-        low, high = clustered_ratios(*column, weights)[0]
-        covered += low <= truth <= high
-        low, high = wilson(int(events.sum()), int(frames.sum()))
-        covered_by_wilson += low <= truth <= high
-    assert 0.91 <= covered / simulations <= 0.98
-    assert covered_by_wilson / simulations < 0.8

@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import (
     accuracy_score,
+    auc,
+    average_precision_score,
     balanced_accuracy_score,
     confusion_matrix,
+    precision_score,
     recall_score,
     roc_auc_score,
 )
 
+from edge_cns.contract import Aggregation
+from edge_cns.decision.aggregation import RULES
+from edge_cns.errors import BadInputError
 from edge_cns.evaluation.intervals import wilson
-from edge_cns.evaluation.metrics import SCHEMA_VERSION, evaluate, headline
+from edge_cns.evaluation.metrics import SCHEMA_VERSION, evaluate, headline, probability_figures
+from edge_cns.evaluation.predictions import CaseDecisions
 
 
 def test_every_frame_figure_agrees_with_scikit_learn(make_predictions) -> None:
@@ -27,6 +34,9 @@ def test_every_frame_figure_agrees_with_scikit_learn(make_predictions) -> None:
     assert frame["accuracy"] == pytest.approx(accuracy_score(truth, said))
     assert frame["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
     assert frame["auroc_macro"] == pytest.approx(roc_auc_score(truth, scores, multi_class="ovr", average="macro"))
+    assert frame["auroc_micro"] == pytest.approx(roc_auc_score(np.eye(3)[truth], scores, average="micro"))
+    macro = average_precision_score(np.eye(3)[truth], scores, average="macro")
+    assert frame["average_precision_macro"] == pytest.approx(macro)
     assert frame["confusion"] == confusion_matrix(truth, said, labels=range(3)).tolist()
     for c, name in enumerate(predictions.classes):
         entry = frame["per_class"][name]
@@ -34,22 +44,113 @@ def test_every_frame_figure_agrees_with_scikit_learn(make_predictions) -> None:
         assert entry["n_predicted"] == (said == c).sum()
         assert entry["sensitivity"]["value"] == pytest.approx(recall_score(truth == c, said == c))
         assert entry["specificity"]["value"] == pytest.approx(recall_score(truth == c, said == c, pos_label=0))
+        assert entry["ppv"]["value"] == pytest.approx(precision_score(truth == c, said == c))
+        assert entry["npv"]["value"] == pytest.approx(precision_score(truth != c, said != c))
+        assert entry["ppv"]["n"] == entry["n_predicted"] == len(truth) - entry["npv"]["n"]
         assert entry["auroc"]["value"] == pytest.approx(roc_auc_score(truth == c, scores[:, c]))
+        assert entry["average_precision"]["value"] == pytest.approx(average_precision_score(truth == c, scores[:, c]))
+        assert entry["average_precision"]["chance"] == pytest.approx((truth == c).mean())
         hits = int(((truth == c) & (said == c)).sum())
         assert entry["sensitivity"]["wilson"] == list(wilson(hits, entry["n"]))
 
 
-def test_patient_figures_count_cases_by_mean_softmax_and_by_vote(make_predictions) -> None:
-    predictions = make_predictions(several_labels=True, frames=6)
+def test_patient_figures_count_cases_by_every_rule(make_predictions) -> None:
+    predictions = replace(make_predictions(several_labels=True, frames=6), negative="head")
     cases = predictions.cases()
     patient = evaluate(predictions, resamples=50)["patient"]
     assert patient["unit"] == "cases (patient_id, label)"
     assert patient["n"] == len(cases.labels) == 120
-    assert patient["accuracy"] == pytest.approx(accuracy_score(cases.labels, cases.predicted))
-    assert patient["auroc_macro"] == pytest.approx(roc_auc_score(cases.labels, cases.mean_softmax, multi_class="ovr"))
-    vote = patient["majority_vote"]
-    assert vote["accuracy"] == pytest.approx(accuracy_score(cases.labels, cases.predicted_by_vote))
-    assert vote["confusion"] == confusion_matrix(cases.labels, cases.predicted_by_vote).tolist()
+    assert list(patient["rules"]) == list(RULES)
+    for rule, found in patient["rules"].items():
+        scores = predictions.case_scores(Aggregation(rule=rule))
+        assert found["accuracy"] == pytest.approx(accuracy_score(cases.labels, scores.argmax(axis=1)))
+        assert found["auroc_macro"] == pytest.approx(roc_auc_score(cases.labels, scores, multi_class="ovr"))
+        assert found["confusion"] == confusion_matrix(cases.labels, scores.argmax(axis=1)).tolist()
+    assert patient["aggregation"] == "mean softmax"
+    for key in ("accuracy", "accuracy_interval", "auroc_macro", "confusion"):
+        assert patient[key] == patient["rules"]["mean_softmax"][key]
+    assert patient["majority_vote"] == patient["rules"]["majority_vote"]
+    assert len({json.dumps(found["confusion"]) for found in patient["rules"].values()}) > 1
+
+
+def test_numbers_of_the_rules_can_be_given(make_predictions) -> None:
+    predictions = replace(make_predictions(frames=6), seconds=np.tile(np.arange(6.0), 40), negative="head")
+    narrow = Aggregation(rule="log_odds", frames=5, window_seconds=10.0)
+    rules = evaluate(predictions, resamples=50, aggregation=narrow)["patient"]["rules"]
+    scores = predictions.case_scores(replace(narrow, rule="sustained_evidence"))
+    assert rules["sustained_evidence"]["accuracy"] == accuracy_score(predictions.cases().labels, scores.argmax(axis=1))
+    assert rules["sustained_evidence"] != evaluate(predictions, resamples=50)["patient"]["rules"]["sustained_evidence"]
+
+
+def test_decisions_are_measured_at_their_operating_point_in_every_set(make_predictions) -> None:
+    predictions = replace(make_predictions(several_labels=True, patients=60), negative="head")
+    cases = predictions.cases()
+    scores = predictions.case_scores(Aggregation())
+    rules = tuple(RULES[i % 2] for i in range(len(scores)))
+    decisions = CaseDecisions(scores, scores >= 0.3, rules, 0.9)
+    metrics = evaluate(predictions, resamples=50, decisions=decisions, prevalence=0.01)
+    of = {"unseen": ("unseen",), "seen": ("fit", "gate"), "fit": ("fit",), "gate": ("gate",)}
+    sets = dict(zip(predictions.patient_ids, predictions.sets, strict=True))
+    for name, block in {"all": metrics, **metrics["by_set"]}.items():
+        inside = np.array([name == "all" or sets[patient] in of[name] for patient in cases.patient_ids])
+        found = block["patient"]["decisions"]
+        calls, labels = decisions.calls[inside], cases.labels[inside]
+        assert found["n"] == inside.sum()
+        assert found["target_sensitivity"] == 0.9
+        assert sum(found["rules"].values()) == inside.sum()
+        assert found["n_without_call"] == (~calls.any(axis=1)).sum()
+        assert found["n_several_calls"] == (calls.sum(axis=1) > 1).sum() > 0
+        for c, label in enumerate(predictions.classes):
+            entry = found["per_class"][label]
+            assert entry["n_called"] == calls[:, c].sum()
+            assert entry["sensitivity"]["value"] == pytest.approx(calls[labels == c, c].mean())
+            assert entry["specificity"]["value"] == pytest.approx(1 - calls[labels != c, c].mean())
+            assert entry["sensitivity"]["wilson"][0] < entry["sensitivity"]["value"]
+        rare = found["at_prevalence"]
+        assert rare["prevalence"] == 0.01
+        assert rare["per_class"]["cord"]["false_alarms_per_exam"]["value"] == pytest.approx(
+            0.99 * calls[labels == 1, 0].mean()
+        )
+    assert "decisions" not in evaluate(predictions, resamples=50)["patient"]
+    with pytest.raises(BadInputError, match="fit them on the same rows"):
+        evaluate(predictions, decisions=decisions.select(np.arange(len(scores)) > 0))
+
+
+def test_prevalence_is_stated_and_checked(make_predictions) -> None:
+    predictions = make_predictions()
+    metrics = evaluate(predictions, resamples=50)
+    assert metrics["prevalence"] == metrics["patient"]["at_prevalence"]["prevalence"] == 0.001
+    assert metrics["negative"] is None
+    with pytest.raises(BadInputError, match="prevalence is 2"):
+        evaluate(predictions, prevalence=2)
+
+
+def test_curves_and_subgroups_are_of_the_patients_that_are_quoted(make_predictions) -> None:
+    predictions = make_predictions(several_labels=True, patients=60)
+    unseen = predictions.select(predictions.in_sets("unseen"))
+    metrics = evaluate(predictions, resamples=50)
+    assert metrics["curves"]["whose"] == metrics["subgroups"]["whose"] == "unseen patients"
+    assert sum(group["n_frames"] for group in metrics["subgroups"]["columns"]["site"]["groups"]) == len(unseen)
+    for level in ("frame", "patient"):
+        for c, name in enumerate(predictions.classes):
+            curve = metrics["curves"][level][name]
+            roc, pr = curve["roc"], curve["pr"]
+            assert len(roc["sensitivity"]) == len(roc["false_positive_rate"]) <= 65
+            assert (roc["false_positive_rate"][0], roc["sensitivity"][-1]) == (0, 1)
+            area = metrics["by_set"]["unseen"][level]["per_class"][name]["auroc"]["value"]
+            assert auc(roc["false_positive_rate"], roc["sensitivity"]) == pytest.approx(area, abs=0.02)
+            assert pr["sensitivity"] == sorted(pr["sensitivity"])
+            assert pr["sensitivity"][-1] == 1
+            if level == "frame":
+                assert pr["ppv"][-1] >= (unseen.labels == c).mean()
+
+
+def test_probability_figures_are_those_of_the_quoted_frames(make_predictions) -> None:
+    predictions = make_predictions()
+    found = probability_figures(predictions, seed=1, resamples=50)
+    frame = evaluate(predictions, seed=1, resamples=50)["by_set"]["unseen"]["frame"]
+    assert found == {key: frame[key] for key in found}
+    assert {"brier", "log_loss", "calibration"} <= set(found)
 
 
 def test_one_label_a_patient_means_patients(make_predictions) -> None:
@@ -98,6 +199,23 @@ def test_one_class_and_one_patient_give_null_not_nan(make_predictions) -> None:
     assert metrics["frame"]["auroc_macro"] is None
     assert metrics["frame"]["auroc_macro_interval"] is None
     assert metrics["patient"]["per_class"]["cord"]["auroc"] == {"value": None, "interval": None}
+    assert metrics["frame"]["auroc_left_out"] == ["cord", "head", "spine"]
+    assert metrics["frame"]["brier_skill"] is None
+    assert metrics["frame"]["brier_interval"] is None
+    assert metrics["curves"]["frame"] == {}
+
+
+def test_a_class_of_one_patient_leaves_the_macro_intervals_open(make_predictions) -> None:
+    predictions = make_predictions()
+    rare = predictions.labels == 1
+    lone = np.array(predictions.patient_ids) == predictions.patient_ids[int(np.flatnonzero(rare)[0])]
+    frame = evaluate(predictions.select(~rare | lone), resamples=50)["frame"]
+    assert frame["per_class"]["head"]["n_patients"] == 1
+    assert frame["per_class"]["head"]["auroc"]["interval"] is None
+    assert frame["auroc_macro"] is not None
+    assert frame["auroc_macro_interval"] is None
+    assert frame["balanced_accuracy_interval"] is None
+    assert frame["accuracy_interval"] is not None
 
 
 def test_a_model_that_is_always_right_has_no_zero_width_interval(make_predictions) -> None:
@@ -114,11 +232,11 @@ def test_intervals_hold_their_figure_and_repeat_with_the_seed(make_predictions) 
     assert metrics == evaluate(predictions, seed=5, resamples=400)
     assert metrics["frame"] != evaluate(predictions, seed=6, resamples=400)["frame"]
     for level in (metrics["frame"], metrics["patient"]):
-        for key in ("accuracy", "balanced_accuracy", "auroc_macro"):
+        for key in ("accuracy", "balanced_accuracy", "auroc_macro", "auroc_micro", "average_precision_macro"):
             low, high = level[f"{key}_interval"]
             assert 0 <= low < level[key] < high <= 1
         for entry in level["per_class"].values():
-            for key in ("sensitivity", "specificity"):
+            for key in ("sensitivity", "specificity", "ppv", "npv", "auroc", "average_precision"):
                 low, high = entry[key]["interval"]
                 assert low <= entry[key]["value"] <= high
 
