@@ -169,7 +169,7 @@ def _files(
     record = dict(quantisation) | {
         "calibration_frames": len(calibration),
         "golden": {"engine": engine_identity(engine), "tolerance_steps": report.tolerance_steps},
-        "training": {key: run.record[key] for key in ("weights", "settings", "versions", "frames")},
+        "training": {key: run.record[key] for key in ("weights", "settings", "versions", "frames", "labels_sha256")},
         "shortcut_warnings": run.record["shortcut_warnings"],
     }
     engine.close()

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from edge_cns.errors import BadInputError, TamperedError, UnsupportedError
 from edge_cns.strict_json import load_json
 
 __all__ = [
+    "CALIBRATION",
     "DECISION",
     "FOR_CONVERSION",
     "MANIFEST",
@@ -36,6 +37,7 @@ __all__ = [
     "read_bundle",
     "reseal",
     "strip",
+    "update_bundle",
     "write_arrays",
     "write_bundle",
 ]
@@ -45,6 +47,8 @@ MANIFEST = "manifest.json"
 REQUIRED = ("model.tflite", "contract.json", "golden.npz", "quantisation.json", "model_card.md", "patients.json")
 FOR_CONVERSION = ("float.tflite", "calibration.npz")
 """What later targets are converted from; a device does not need it."""
+CALIBRATION = "calibration.json"
+"""What a calibration fitted, on whom; there once a bundle was calibrated."""
 DECISION = "decision.npz"
 """Arrays behind the decision's rules on novelty and views; there where the contract has such a rule."""
 _SIGNATURES = ("model.sig",)
@@ -186,9 +190,26 @@ def strip(path: Path) -> tuple[str, ...]:
     bundle = read_bundle(path)
     dropped = tuple(name for name in FOR_CONVERSION if name in bundle.files)
     if dropped:
-        with replaced_folder(path) as folder:
-            _write_files(folder, {n: c for n, c in bundle.files.items() if n not in dropped})
+        update_bundle(path, {}, drop=dropped)
     return dropped
+
+
+def update_bundle(path: Path, files: Mapping[str, bytes], *, drop: Iterable[str] = ()) -> None:
+    """Put other files into a verified bundle; signatures go, because they no longer hold.
+
+    Args:
+        path: ``NAME.cns``.
+        files: content by name: new files, or others in the place of old ones.
+        drop: names of old files to leave out, unless ``files`` has them.
+
+    Raises:
+        BadInputError, TamperedError, UnsupportedError: see `read_bundle`.
+        OSError: full disk or read-only folder; the bundle is as it was.
+    """
+    old = read_bundle(path).files
+    kept = {name: content for name, content in old.items() if name not in drop}
+    with replaced_folder(path) as folder:
+        _write_files(folder, kept | dict(files))
 
 
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -16,6 +16,9 @@ import pytest
 
 from edge_cns.cli import run
 from edge_cns.data.phantom import draw_patient, render
+from tests.trained import trained
+
+__all__ = ["trained"]
 
 
 class Outcome(NamedTuple):

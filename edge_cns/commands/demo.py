@@ -30,7 +30,7 @@ _CLIP_FPS = 15
 @click.command(name="demo")
 @click.option("--out", type=PATH, required=True, help="New folder for everything the demo makes.")
 def command(*, out: Path) -> None:
-    """Go the whole way on phantom frames: data, train, convert, gate, bundle, evaluate, predict, bench.
+    """Go the whole way on phantom frames: data, train, convert, gate, calibrate, evaluate, predict, bench.
 
     Takes a few minutes on two cores. Every frame is simulated: no figure is a clinical one. Research use only.
 
@@ -43,17 +43,19 @@ def command(*, out: Path) -> None:
     out.mkdir(parents=True)
     progress = progress_line()
     started = time.monotonic()
-    with _step(f"1/6 drawing phantom patients: {_PATIENTS} to learn from, {_TEST_PATIENTS} others to test on"):
+    with _step(f"1/7 drawing phantom patients: {_PATIENTS} to learn from, {_TEST_PATIENTS} others to test on"):
         _draw(out, progress)
-    with _step("2/6 training"):
+    with _step("2/7 training"):
         _train(out, progress)
-    with _step("3/6 quantising to int8, and the gate"):
+    with _step("3/7 quantising to int8, and the gate"):
         _convert(out, progress)
-    with _step("4/6 evaluating on the test patients"):
+    with _step("4/7 calibrating: what lets a verdict abstain"):
+        _calibrate(out)
+    with _step("5/7 evaluating on the test patients"):
         _evaluate(out)
-    with _step("5/6 drawing heat maps, and a clip of each class with its verdicts"):
+    with _step("6/7 drawing heat maps, and a clip of each class with its verdicts"):
         _show(out, progress)
-    with _step("6/6 timing frame to verdict"):
+    with _step("7/7 timing frame to verdict"):
         _bench(out)
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. Phantom frames only: no figure is a clinical one.\n"
@@ -103,6 +105,12 @@ def _convert(out: Path, progress: Progress) -> None:
     click.echo(f"    gate {report['outcome']}: {report['reason']}; agreement {report['agreement']:.3f}")
     if not report["written"]:
         raise OperationError(f"the gate refused the model; its report is {report_path(bundle)}")
+
+
+def _calibrate(out: Path) -> None:
+    from edge_cns.commands.calibrate import command as calibrate
+
+    calibrate.main([str(out / "phantom.cns"), str(out / "phantom" / "labels.csv")], standalone_mode=False)
 
 
 def _evaluate(out: Path) -> None:

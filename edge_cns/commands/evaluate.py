@@ -8,21 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_cns.commands._shared import PATH, as_json, progress_line, require_proof, threads
-from edge_cns.errors import BadInputError
 from edge_cns.extras import require
-from edge_cns.progress import Progress
 
 if TYPE_CHECKING:
-    from edge_cns.data.manifest import Manifest, Row
+    from edge_cns.data.manifest import Row
     from edge_cns.evaluation.predictions import Predictions
     from edge_cns.evaluation.report import Example
     from edge_cns.runtime.classifier import Classifier
-    from edge_cns.training.run import FinishedRun
 
 __all__ = ["command"]
 
@@ -55,10 +50,12 @@ def command(
     Example:
       edge-cns evaluate brain.cns scans/labels.csv --out evaluation --run run
     """
-    from edge_cns.atomic import new_folder, write_json
+    from converters.model_card import model_card
+    from edge_cns.assessment import assess
+    from edge_cns.atomic import new_folder, write_json, write_text
     from edge_cns.data.manifest import read_manifest
-    from edge_cns.evaluation.figures import draw, write_figures
-    from edge_cns.evaluation.metrics import evaluate
+    from edge_cns.evaluation.figures import draw, draw_heatmaps, write_figures
+    from edge_cns.evaluation.prediction_file import write_predictions
     from edge_cns.evaluation.report import GateState, Report, write_report
     from edge_cns.runtime.classifier import load
     from edge_cns.training.run import read_run
@@ -68,29 +65,18 @@ def command(
     finished = None if run is None else read_run(run)
     with load(bundle, threads=threads, require_proof=require_proof) as classifier, new_folder(out) as folder:
         progress = progress_line()
-        if finished is not None:
-            _check_training(finished, classifier)
-        rows, unreadable, predictions = _classify(classifier, manifest, progress)
+        measured = assess(classifier, manifest, run=finished, progress=progress)
+        metrics, predictions, rows = measured.metrics, measured.predictions, measured.outputs.rows
         gate = classifier.bundle.quantisation
-        metrics = evaluate(predictions) | {
-            "bundle": bundle.name,
-            "proof": classifier.bundle.proof,
-            "calibrated": classifier.contract.decision.calibrated,
-            "labels_sha256": manifest.sha256,
-            "n_unreadable": len(unreadable),
-            "unreadable": unreadable,
-            "shortcut_warnings": gate.get("shortcut_warnings", []),
-        }
-        evident = np.array([row.evidence is not False for row in rows])
-        if evident.any() and not evident.all():
-            # Figures over all rows blame the model for signs that are not on the frame.
-            metrics["evident"] = evaluate(predictions.select(evident))
-        if finished is not None:
-            metrics |= _float_figures(finished, rows, predictions, progress)
         figures = draw(predictions, metrics)
+        if measured.heatmaps is not None:
+            figures |= draw_heatmaps(measured.heatmaps, phantom=metrics["phantom"])
+        metrics["predictions"] = write_predictions(folder / "predictions.csv", predictions)
         write_json(folder / "metrics.json", metrics)
         write_figures(folder, figures)
+        write_text(folder / "model_card.md", model_card(classifier.contract, gate, metrics=metrics))
         settings = {"bundle": gate.get("training", {}), "quantisation": gate.get("method"), "labels": labels.name}
+        settings |= {"input": classifier.contract.to_json()["input"]}
         report = Report(
             title=f"{bundle.resolve().name} on {labels.resolve().parent.name}/{labels.name}",
             metrics=metrics,
@@ -101,88 +87,15 @@ def command(
             settings=settings | {"labels_sha256": manifest.sha256, "calibrated": metrics["calibrated"]},
         )
         write_report(folder / "report.html", report)
-    for line in unreadable:
+    for line in metrics["unreadable"]:
         click.echo(f"left out: {line}", err=True)
     click.echo(json.dumps(metrics) if as_json else _text(metrics, out))
-
-
-def _classify(
-    classifier: Classifier, manifest: Manifest, progress: Progress
-) -> tuple[list[Row], list[str], Predictions]:
-    """Run every readable frame; rows of patients the model has seen are marked with their set."""
-    from edge_cns.data.images import read_image
-    from edge_cns.data.splits import set_of
-    from edge_cns.evaluation.predictions import UNSEEN, Predictions
-
-    names = classifier.contract.class_names
-    for row in manifest.rows:
-        if row.label not in names:
-            raise BadInputError(
-                f"{manifest.path} line {row.line}: label {row.label!r} is not in the contract ({', '.join(names)}); "
-                "evaluate with the labels the model was trained on"
-            )
-    rows, unreadable, probabilities = [], [], []
-    for i, row in enumerate(manifest.rows):
-        try:
-            verdict = classifier.classify(read_image(row.path))
-        except BadInputError as error:
-            unreadable.append(str(error))
-        else:
-            rows.append(row)
-            probabilities.append([verdict.probabilities[name] for name in names])
-        progress("classifying", i + 1, len(manifest.rows))
-    if not rows:
-        raise BadInputError(f"{manifest.path}: none of its {len(unreadable)} images can be read ({unreadable[0]})")
-    patients = classifier.bundle.patients
-    sets = {row.patient_id: set_of(patients["salt"], row.patient_id, patients["sets"]) or UNSEEN for row in rows}
-    predictions = Predictions(
-        classes=names,
-        paths=tuple(str(row.path) for row in rows),
-        labels=np.array([names.index(row.label) for row in rows], np.int64),
-        probabilities=np.array(probabilities),
-        patient_ids=tuple(row.patient_id for row in rows),
-        sets=tuple(sets[row.patient_id] for row in rows),
-        phantom=manifest.phantom or classifier.contract.intended_use.phantom,
-    )
-    return rows, unreadable, predictions
-
-
-def _check_training(run: FinishedRun, classifier: Classifier) -> None:
-    """Refuse a training that the bundle was not made from."""
-    made_from = classifier.bundle.quantisation.get("training", {})
-    same = all(run.record.get(key) == value for key, value in made_from.items())
-    if not same or run.contract.to_json() | {"decision": None} != classifier.contract.to_json() | {"decision": None}:
-        raise BadInputError(f"{run.path} is not the training that {classifier.bundle.path} was made from")
-
-
-def _float_figures(
-    run: FinishedRun, rows: Sequence[Row], predictions: Predictions, progress: Progress
-) -> dict[str, Any]:
-    """The training's float model on the same frames: its own figures, and how often the two agree."""
-    from dataclasses import replace
-
-    from edge_cns.decision.verdict import softmax
-    from edge_cns.evaluation.metrics import evaluate
-    from edge_cns.training.dataset import load_images
-    from edge_cns.training.model import predict_logits, read_classifier
-
-    images = load_images(rows, run.contract, "reading frames for the float model", progress).images
-    probabilities = softmax(predict_logits(read_classifier(run.model), images), run.contract.decision)
-    exact = replace(predictions, probabilities=probabilities)
-    figures = evaluate(exact)
-    same: NDArray[np.bool_] = exact.predicted == predictions.predicted
-    unseen = predictions.in_sets("unseen")
-    return {
-        "float": {key: figures[key] for key in ("frame", "patient", "by_set")},
-        "agreement": float(same.mean()),
-        "agreement_unseen": float(same[unseen].mean()) if unseen.any() else None,
-    }
 
 
 def _examples(classifier: Classifier, rows: Sequence[Row], predictions: Predictions) -> list[Example]:
     """Frames of patients new to the model if there are any: the surest errors first, then some right ones."""
     from edge_cns.data.images import read_image
-    from edge_cns.evaluation.report import Example
+    from edge_cns.evaluation.report import Example, encode_example
     from edge_cns.runtime.overlay import draw_overlay
 
     eligible = predictions.in_sets("unseen")
@@ -196,9 +109,11 @@ def _examples(classifier: Classifier, rows: Sequence[Row], predictions: Predicti
     for i in (*wrong, *spread):
         frame = read_image(rows[i].path)
         verdict = classifier.classify(frame)
-        _, png = cv2.imencode(".png", draw_overlay(frame, verdict, classifier.contract.input))
+        picture = encode_example(draw_overlay(frame, verdict, classifier.contract.input))
         word = "right" if right[i] else f"wrong, it is {rows[i].label}"
-        examples.append(Example(png.tobytes(), f"{verdict.label} {verdict.probability:.2f}: {word}"))
+        leading = f"{predictions.classes[predictions.predicted[i]]} {sureness[i]:.2f}"
+        held_back = "" if verdict.label else f" ({verdict.state.value.replace('_', ' ')})"
+        examples.append(Example(picture, f"{leading}{held_back}: {word}"))
     return examples
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import cv2
@@ -12,6 +13,9 @@ import cv2
 from edge_cns.atomic import write_bytes
 from edge_cns.commands._shared import PATH, as_json, require_proof, threads
 from edge_cns.errors import BadInputError
+
+if TYPE_CHECKING:
+    from edge_cns.decision.verdict import Verdict
 
 __all__ = ["command"]
 
@@ -62,8 +66,15 @@ def command(
             if as_json:
                 click.echo(json.dumps({"path": str(path), **verdict.to_json()}))
             else:
-                click.echo(f"{path}  {verdict.label}  {verdict.probability:.4f}  {verdict.latency_ms:.2f} ms")
+                click.echo(f"{path}  {_words(verdict)}  {verdict.latency_ms:.2f} ms")
     return 2 if failures else 0
+
+
+def _words(verdict: Verdict) -> str:
+    """The class and its probability, or why there is none."""
+    if verdict.label is None:
+        return f"{verdict.state.value}  {verdict.reason}"
+    return f"{verdict.label}  {verdict.probability:.4f}"
 
 
 def _overlay_paths(images: Iterable[Path], folder: Path | None) -> list[Path | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -32,8 +34,27 @@ _DEFAULT = Settings()
     help="Start from ImageNet (EDGE_CNS_WEIGHTS_DIR, Keras's cache, Keras's download), from nothing, or from a file.",
 )
 @click.option("--image-size", type=int, default=_DEFAULT.image_size, show_default=True, help="Side of the input, px.")
+@click.option(
+    "--region",
+    type=click.Choice(["auto", "whole"]),
+    default=_DEFAULT.region,
+    show_default=True,
+    help="Find the ultrasound image in each frame, or take the whole frame (CT, MR, frames that are cropped already).",
+)
 @click.option("--epochs", type=int, default=_DEFAULT.epochs, show_default=True, help="Of fine-tuning, at most.")
 @click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of all that is drawn.")
+@click.option(
+    "--distribute",
+    is_flag=True,
+    help="Train with the other workers that TF_CONFIG names; start each with this command.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    help="Seconds until all of them must have come (--distribute).",
+)
 def command(
     labels: Path,
     *,
@@ -42,8 +63,11 @@ def command(
     alpha: float,
     weights: str,
     image_size: int,
+    region: Literal["auto", "whole"],
     epochs: int,
     seed: int,
+    distribute: bool,
+    wait: float,
 ) -> int | None:
     """Train a classifier by transfer learning.
 
@@ -55,6 +79,7 @@ def command(
       edge-cns train scans/labels.csv --out run --epochs 14
     """
     from edge_cns.data.manifest import read_manifest
+    from edge_cns.training.meeting import VARIABLE, read_cluster
     from edge_cns.training.train import train
 
     settings = Settings(
@@ -62,14 +87,19 @@ def command(
         alpha=alpha,
         weights=weights,
         image_size=image_size,
+        region=region,
         epochs=epochs,
         seed=seed,
     )
+    cluster = read_cluster(os.environ.get(VARIABLE)) if distribute else None
     try:
-        record = train(read_manifest(labels), out, settings, progress_line())
+        record = train(read_manifest(labels), out, settings, progress_line(), cluster=cluster, wait_seconds=wait)
     except KeyboardInterrupt:
         click.echo(f"interrupted; the same command goes on from the last whole epoch in {out}", err=True)
         return 130
+    if cluster is not None and cluster.index > 0:
+        click.echo(f"worker {cluster.index} is done; the chief writes the training")
+        return None
     best = kept_epoch(record["history"])
     for warning in record["shortcut_warnings"]:
         click.echo(f"SHORTCUT {warning}")

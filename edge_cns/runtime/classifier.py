@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from edge_cns.bundle import DECISION, Bundle, read_arrays, read_bundle
 from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT, OUTPUTS
 from edge_cns.decision.frame import decide
+from edge_cns.decision.novelty import NoveltyModel
 from edge_cns.decision.verdict import LIFETIME_NS, State, Verdict, evidence, softmax
-from edge_cns.errors import UnsupportedError
+from edge_cns.decision.views import ViewModel
+from edge_cns.errors import BadInputError, UnsupportedError
 from edge_cns.frames import Frame
 from edge_cns.preprocess import image, quantise_into
 from edge_cns.runtime.backends.base import Backend
@@ -44,16 +46,9 @@ class Classifier:
         self._names = self.contract.class_names
         decision = self.contract.decision
         arrays = read_arrays(bundle.files[DECISION], DECISION) if decision.novelty or decision.views else {}
-        self._novelty: Any = None
-        self._views: Any = None
-        if decision.novelty:
-            from edge_cns.decision.novelty import NoveltyModel
-
-            self._novelty = NoveltyModel.from_arrays(arrays)
-        if decision.views:
-            from edge_cns.decision.views import ViewModel
-
-            self._views = ViewModel.from_arrays(arrays)
+        self._novelty = NoveltyModel.from_arrays(arrays) if decision.novelty else None
+        self._views = ViewModel.from_arrays(arrays) if decision.views else None
+        self._check_arrays()
         self.remarks = self._standing_remarks()
         """What every verdict of this bundle has to say: uncalibrated, unproven, phantom; empty if nothing."""
 
@@ -169,6 +164,15 @@ class Classifier:
             scale, _ = self.backend.quantisation(name)
             if self.backend.dtype(name) != np.int8 or not (np.isfinite(scale) and scale > 0):
                 raise UnsupportedError(f"model.tflite output {name!r} is not quantised to int8: use edge-cns convert")
+
+    def _check_arrays(self) -> None:
+        """The arrays behind novelty and views must fit the model's embedding."""
+        channels, views = self.backend.output("embedding").shape[1], self.contract.decision.views
+        fits = self._novelty is None or self._novelty.directions.shape[1] == channels
+        if self._views is not None and views is not None:
+            fits &= self._views.kernel.shape == (len(views.names), channels)
+        if not fits:
+            raise BadInputError("decision.npz does not fit the model and the contract; calibrate the bundle again")
 
     def _standing_remarks(self) -> str:
         remarks = []

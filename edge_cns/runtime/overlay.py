@@ -59,7 +59,7 @@ def _coloured(patch: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray
 
 
 def _caption(width: int, verdict: Verdict) -> NDArray[np.uint8]:
-    words = verdict.label or verdict.state.value
+    words = verdict.label or verdict.state.value.replace("_", " ")
     if verdict.probability is not None:
         words += f" {verdict.probability:.0%}"
     remark = "research use only" + (f", {verdict.reason}" if verdict.reason else "")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import edge_cns
-from edge_cns.bundle import reseal
 from edge_cns.data.images import read_image
 from edge_cns.data.manifest import read_manifest
 from edge_cns.preprocess import image
@@ -104,7 +103,7 @@ def test_the_report_needs_no_other_file(evaluated: Path) -> None:
     assert all(source.startswith(("data:image/", "#")) for source in sources)
     assert not re.search(r"url\((?!['\"]?data:)|@import|<script[^>]+src", html)
     assert "small.cns on set/labels.csv" in html
-    assert {path.suffix for path in evaluated.iterdir()} == {".json", ".html", ".png"}
+    assert {path.suffix for path in evaluated.iterdir()} == {".csv", ".html", ".jpg", ".json", ".md", ".png"}
 
 
 def test_json_is_what_the_file_has(trained: Trained, tmp_path: Path, cli) -> None:
@@ -193,18 +192,34 @@ class TestTheTrainingOfTheBundle:
         assert outcome.status == 2
         assert "gone does not exist" in outcome.err
 
-    def test_calibration_of_the_bundle_does_not_matter(self, trained: Trained, tmp_path: Path, cli) -> None:
+    def test_a_calibrated_bundle_is_still_of_that_training(self, trained: Trained, tmp_path: Path, cli) -> None:
         bundle = Path(shutil.copytree(trained.bundle.path, tmp_path / "c.cns"))
-        contract = json.loads((bundle / "contract.json").read_text())
-        contract["decision"] = {"calibrated": True, "temperature": 2.0}
-        (bundle / "contract.json").write_text(json.dumps(contract))
-        reseal(bundle)
+        assert cli("calibrate", bundle, trained.labels).status == 0
         outcome = cli(
             "evaluate", bundle, trained.labels, "--out", tmp_path / "out", "--run", trained.run.path, "--json"
         )
         assert outcome.status == 0
-        assert outcome.json["calibrated"] is True
-        assert outcome.json["agreement"] > 0.9
+        metrics = outcome.json
+        assert metrics["calibrated"] is True
+        assert metrics["agreement"] > 0.9
+        assert metrics["calibration_record"]["patients"]["calibrate"] == PATIENTS["calibrate"]
+        assert metrics["heatmaps"]["agreement"]["signed"]["value"] > 0.5
+
+    def test_what_calibration_adds_is_measured_on_unseen_patients(self, trained: Trained, tmp_path: Path, cli) -> None:
+        bundle = Path(shutil.copytree(trained.bundle.path, tmp_path / "c.cns"))
+        assert cli("calibrate", bundle, trained.labels).status == 0
+        metrics = cli("evaluate", bundle, trained.labels, "--out", tmp_path / "out", "--json").json
+        rows = 3 * PATIENTS["test"]
+        states = metrics["states"]
+        assert [states[name]["n"] for name in ("class", "indeterminate", "not_supported_view")] == [rows] * 3
+        assert sum(states[name]["value"] for name in ("class", "indeterminate", "not_supported_view")) == 1
+        assert metrics["conformal"]["overall"]["n"] == rows
+        assert metrics["novelty"]["flagged"]["value"] == states["not_supported_view"]["value"]
+        assert metrics["exams"]["n"] == PATIENTS["test"]
+        assert metrics["before_calibration"]["log_loss"] != metrics["frame"]["log_loss"]
+        assert metrics["patient"]["decisions"]["n"] == metrics["n_cases"]
+        html = (tmp_path / "out" / "report.html").read_text()
+        assert "not a supported view" in html.lower()
 
 
 def test_require_proof(tiny_bundle: Path, trained: Trained, tmp_path: Path, cli) -> None:

@@ -1,3 +1,0 @@
-from tests.trained import trained
-
-__all__ = ["trained"]
