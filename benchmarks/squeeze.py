@@ -22,6 +22,7 @@ import edge_cns
 from edge_cns.data.images import read_image
 from edge_cns.data.manifest import Row, read_manifest
 from edge_cns.data.splits import set_of
+from edge_cns.decision.verdict import Verdict
 from edge_cns.errors import BadInputError, EdgeCnsError
 from edge_cns.evaluation.intervals import clustered_ratios, patient_weights
 from edge_cns.frames import MIN_SIDE
@@ -51,11 +52,11 @@ def measure(bundle: Path, labels: Path, *, seed: int = 0) -> dict[str, Any]:
     """
     with edge_cns.load(bundle) as classifier:
         rows, unseen = _rows(classifier, labels)
-        answers: dict[str, list[str | None]] = {shape: [] for shape in SHAPES}
+        answers: dict[str, list[str]] = {shape: [] for shape in SHAPES}
         for row in rows:
             pixels = read_image(row.path).pixels
             for shape in SHAPES:
-                answers[shape].append(classifier.classify(squeezed(pixels, shape)).label)
+                answers[shape].append(_leading(classifier.classify(squeezed(pixels, shape))))
     patients, index = np.unique([row.patient_id for row in rows], return_inverse=True)
     weights = patient_weights(len(patients), _RESAMPLES, np.random.default_rng(seed))
     truth, plain = np.array([row.label for row in rows]), np.array(answers[SHAPES[0]])
@@ -110,6 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(json.dumps(result) if asked.json else table(result))
     return 0
+
+
+def _leading(verdict: Verdict) -> str:
+    """The most probable class, also where a calibrated bundle would rather say nothing."""
+    return max(verdict.probabilities, key=verdict.probabilities.__getitem__)
 
 
 def _rows(classifier: Classifier, labels: Path) -> tuple[list[Row], bool]:

@@ -40,6 +40,15 @@ from edge_cns.training.augment import Augmentation, augment
 __all__ = ["CalibrationSettings", "calibrate"]
 
 _VARIANTS = 3  # of each fit frame
+_OTHER_SCANNERS = Augmentation(
+    aspect=1.5,
+    zoom=(0.65, 1.3),
+    rotation_degrees=20.0,
+    shift=0.1,
+    gamma=1.7,
+    contrast=1.5,
+    brightness=0.1,
+)  # wider than a training's: the network need not read these, it must only not call them strange
 _NEGATIVE = "normal"  # the class that means none of the findings, unless somebody says otherwise
 
 
@@ -152,7 +161,7 @@ def _varied(classifier: Classifier, fit: Outputs, progress: Progress) -> NDArray
         picture = image(read_image(row.path), classifier.contract.input)
         for number in range(_VARIANTS):
             random = np.random.default_rng([i, number])
-            quantise_into(augment(picture, Augmentation(), random), classifier.backend.input())
+            quantise_into(augment(picture, _OTHER_SCANNERS, random), classifier.backend.input())
             classifier.backend.invoke()
             embeddings.append(classifier.output("embedding"))
         progress("classifying variants of fit frames", i + 1, len(fit.rows))
