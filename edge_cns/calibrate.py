@@ -289,7 +289,16 @@ class _Fitting:
             return None
         truth = np.array([names.index(row.plane) for row in self._held.rows if row.plane in names])
         self._arrays |= head.to_arrays()
-        return ViewRule(names, fit_view_threshold(head.probabilities(self._held.embeddings[known]), truth))
+        shares = head.probabilities(self._held.embeddings[known])
+        rule = ViewRule(names, fit_view_threshold(shares, truth))
+        recognised = (shares.argmax(axis=1) == truth) & (shares.max(axis=1) >= rule.threshold)
+        seldom = [name for v, name in enumerate(names) if (truth == v).any() and recognised[truth == v].mean() < 0.5]
+        if seldom:
+            self._warnings.append(
+                f"{', '.join(seldom)}: recognised on fewer than half of their calibration frames; an exam that requires "
+                "them will seldom be complete (--require-view names others)"
+            )
+        return rule
 
     def _exam(
         self,

@@ -189,7 +189,7 @@ def _rates(rows: Rows, kinds: Sequence[str], negative: str | None) -> dict[str, 
         "answered": (found | clear, listed),
         "error": (wrong, listed & (found | clear)),
         "found": (kind == _RIGHT, ill),
-        "missed": (clear, ill),
+        "missed": (clear, ill if negative else np.zeros_like(ill)),  # where nothing can be excluded, nothing is missed
         "false_finding": (found, without),
         "cleared": (clear, without),
         "unlisted_clear": (clear, strange),

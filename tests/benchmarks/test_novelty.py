@@ -44,7 +44,7 @@ def test_held_out_patients_against_everything_else(trained: Trained, calibrated:
     assert block["flagged"]["n"] == 3 * PATIENTS["test"], "patients of the training are left out"
     assert list(block["others"]) == ["elsewhere", *DRAWN]
     assert block["others"]["elsewhere"]["flagged"]["value"] == 1
-    assert block["others"]["noise"]["auroc"]["value"] > 0.95
+    assert block["others"]["black"]["auroc"]["value"] > 0.95
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()

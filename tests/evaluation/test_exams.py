@@ -101,6 +101,7 @@ def test_every_class_a_finding_as_with_planes():
     assert figures["error"]["value"] == 0
     assert figures["found"]["value"] == pytest.approx(2 / 3)
     assert figures["cleared"]["value"] is None
+    assert figures["missed"]["value"] is None, "nothing can be excluded, so nothing is missed"
     assert figures["unlisted_clear"] == {"value": None, "n": 0, "interval": None, "wilson": None}
 
 
