@@ -295,8 +295,8 @@ class _Fitting:
         seldom = [name for v, name in enumerate(names) if (truth == v).any() and recognised[truth == v].mean() < 0.5]
         if seldom:
             self._warnings.append(
-                f"{', '.join(seldom)}: recognised on fewer than half of their calibration frames; an exam that requires "
-                "them will seldom be complete (--require-view names others)"
+                f"{', '.join(seldom)}: recognised on fewer than half of their calibration frames; an exam that "
+                "requires them will seldom be complete (--require-view names others)"
             )
         return rule
 

@@ -17,7 +17,7 @@ from edge_cns.errors import BadInputError
 
 __all__ = ["IMAGE_SUFFIXES", "Header", "read_header"]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 """File names that a folder search takes for images, in lower case. The content decides what a file is."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -64,7 +64,7 @@ def read_header(data: bytes) -> Header:
             return _tiff(data)
     except (struct.error, IndexError):
         raise BadInputError("is cut short or damaged; copy it again from its source") from None
-    raise BadInputError("is not a PNG, JPEG, BMP or TIFF image; convert it, or remove its row")
+    raise BadInputError("is not a PNG, JPEG, BMP, TIFF or DICOM image; convert it, or remove its row")
 
 
 def _png(data: bytes) -> Header:

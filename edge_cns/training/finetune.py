@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.errors import BadInputError, OperationError
-from edge_cns.preprocess import as_float
 from edge_cns.progress import Progress
-from edge_cns.training.augment import augment
-from edge_cns.training.dataset import LabelledImages
+from edge_cns.training.batches import batches
+from edge_cns.training.dataset import Frames, in_parts
+from edge_cns.training.distribute import ALONE, Workers
 from edge_cns.training.head import class_weights
 from edge_cns.training.keras import keras, tf
 from edge_cns.training.model import predict_logits, trunk_of
-from edge_cns.training.run import Checkpoint, Settings, kept_epoch, read_checkpoint, write_checkpoint
+from edge_cns.training.run import (
+    Checkpoint,
+    Settings,
+    kept_epoch,
+    pack_checkpoint,
+    read_checkpoint,
+    unpack_checkpoint,
+    write_checkpoint,
+)
 
 __all__ = ["finetune"]
 
@@ -27,81 +33,119 @@ _WARM_UP_STEPS = 100
 
 
 def finetune(
-    model: Any, fit: LabelledImages, stop: LabelledImages, settings: Settings, *, path: Path, progress: Progress
+    model: Any,
+    fit: Frames,
+    stop: Frames,
+    settings: Settings,
+    *,
+    path: Path,
+    progress: Progress,
+    workers: Workers = ALONE,
 ) -> list[dict[str, float]]:
     """Fine-tune in place; the model ends with the average weights of the best epoch on the *stop* patients.
 
     Args:
-        model: a classifier with a fitted head.
-        fit, stop: what teaches, and what says when to stop.
+        model: a classifier with a fitted head. Of several workers the chief's counts.
+        fit, stop: what teaches, and what says when to stop; the same for every worker.
         settings: of the training.
-        path: folder for the checkpoint; if one is there, its epoch is where this goes on.
+        path: folder for the checkpoint; if one is there, its epoch is where this goes on. Only the chief uses it.
         progress: told after each step.
+        workers: those who train together. Each learns from its share of every batch; batches, variation and dropout
+            are those of one process.
 
     Returns:
         The history: a row for each epoch with ``loss``, ``stop_loss`` and ``stop_accuracy``.
 
     Raises:
-        BadInputError: the checkpoint is damaged or of another network.
-        OperationError: the loss is no longer a number.
+        BadInputError: the checkpoint is damaged or of another network, or there are more workers than frames.
+        OperationError: the loss is no longer a number, or another worker has stopped.
     """
-    state = _State(model, settings, class_weights(fit.labels, model.output["logits"].shape[-1]))
-    history: list[dict[str, float]] = []
-    if checkpoint := read_checkpoint(path):
-        try:
-            state.restore(checkpoint.arrays)
-        except (KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise BadInputError(f"the checkpoint in {path} does not fit ({reason}); remove it to start again") from None
-        history = checkpoint.history
-    steps = max(1, len(fit.labels) // settings.batch_size)
-    for epoch in range(len(history), settings.epochs):
-        if _exhausted(history, settings.patience):
-            break
-        loss = 0.0
-        for step, (images, labels) in enumerate(_batches(fit, settings, epoch, steps)):
-            loss += state.step(images, labels, epoch * steps + step, settings.epochs * steps)
-            progress(f"fine-tuning, epoch {epoch + 1} of {settings.epochs}", step + 1, steps)
-        row = {"epoch": epoch + 1, "loss": loss / steps} | state.evaluate(stop)
-        if not math.isfinite(row["loss"] + row["stop_loss"]):
-            raise OperationError(f"epoch {epoch + 1} ended with loss {row['loss']:g}: the training diverged")
-        history.append(row)
-        if kept_epoch(history) is row:
-            state.keep_best()
-        write_checkpoint(path, Checkpoint(epoch + 1, history, state.arrays()))
+    whole = min(settings.batch_size, len(fit.labels))
+    if workers.count > min(whole, len(stop.labels)):
+        raise BadInputError(f"{workers.count} workers share {min(whole, len(stop.labels))} frames; start fewer workers")
+    weights = class_weights(fit.labels, model.output["logits"].shape[-1])
+    state = _State(model, settings, weights, whole, workers)
+    with workers.failures():
+        history = _start(state, path, workers)
+        steps = max(1, len(fit.labels) // settings.batch_size)
+        for epoch in range(len(history), settings.epochs):
+            if _exhausted(history, settings.patience):
+                break
+            loss = 0.0
+            for step, (images, labels) in enumerate(batches(fit, settings, epoch, steps, workers)):
+                loss += state.step(images, labels, epoch * steps + step, settings.epochs * steps)
+                progress(f"fine-tuning, epoch {epoch + 1} of {settings.epochs}", step + 1, steps)
+            row = {"epoch": epoch + 1, "loss": loss / steps} | state.evaluate(stop)
+            if not math.isfinite(row["loss"] + row["stop_loss"]):
+                raise OperationError(f"epoch {epoch + 1} ended with loss {row['loss']:g}: the training diverged")
+            history.append(row)
+            if kept_epoch(history) is row:
+                state.keep_best()
+            checkpoint = Checkpoint(epoch + 1, history, state.arrays())
+            if workers.chief:
+                write_checkpoint(path, checkpoint)
+            if workers.count > 1:  # rounding differs between machines, and must not add up
+                state.restore(_of_chief(checkpoint, workers).arrays)
     state.use_best()
     return history
+
+
+def _start(state: _State, path: Path, workers: Workers) -> list[dict[str, float]]:
+    """Put the last whole epoch, and the chief's weights, into the state; returns the history so far."""
+    checkpoint = read_checkpoint(path) if workers.chief else None
+    if workers.count > 1:
+        checkpoint = _of_chief(checkpoint or Checkpoint(0, [], state.arrays()), workers)
+    if checkpoint is None:
+        return []
+    try:
+        state.restore(checkpoint.arrays)
+    except (KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInputError(f"the checkpoint in {path} does not fit ({reason}); remove it to start again") from None
+    return checkpoint.history
+
+
+def _of_chief(checkpoint: Checkpoint, workers: Workers) -> Checkpoint:
+    return unpack_checkpoint(workers.from_chief(pack_checkpoint(checkpoint)), "the chief's checkpoint")
 
 
 class _State:
     """Weights, their moving average, the best average so far, and AdamW's moments."""
 
-    def __init__(self, model: Any, settings: Settings, weights: NDArray[np.float32]) -> None:
+    def __init__(
+        self, model: Any, settings: Settings, weights: NDArray[np.float32], whole: int, workers: Workers
+    ) -> None:
         for layer in model.layers:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-        self._model, self._settings = model, settings
+        self._model, self._settings, self._workers = model, settings, workers
         self._variables = model.trainable_variables
         self._average = [tf.Variable(v) for v in self._variables]
         self._best = [v.numpy() for v in self._variables]
         self._optimizer = keras.optimizers.AdamW(weight_decay=settings.weight_decay)
         self._optimizer.exclude_from_weight_decay(var_names=["bias"])
         self._optimizer.build(self._variables)
-        self._train = self._make_step(tf.constant(weights))
+        self._train = self._make_step(tf.constant(weights), whole)
 
-    def _make_step(self, weights: Any) -> Any:
+    def _make_step(self, weights: Any, whole: int) -> Any:
+        """A step on this worker's share of a batch of ``whole`` frames."""
         trunk, cam = trunk_of(self._model), self._model.get_layer("cam")
         keep, seed = 1 - self._settings.dropout, self._settings.seed
+        share = self._workers.share(whole)
+
+        def gradients(images: Any, labels: Any, step: Any) -> Any:
+            with tf.GradientTape() as tape:
+                features = trunk(images, training=False)
+                shape = [whole, 1, 1, features.shape[-1]]  # drawn for all, so that the draw of a frame has one owner
+                kept = tf.random.stateless_uniform(shape, tf.stack([seed, step]))[share] < keep
+                logits = tf.reduce_mean(cam(features * tf.cast(kept, tf.float32) / keep), axis=(1, 2))
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                loss = tf.reduce_sum(losses * tf.gather(weights, labels)) / whole
+            return [loss, *tape.gradient(loss, self._variables)]
 
         @tf.function
         def train(images: Any, labels: Any, step: Any, decay: Any) -> Any:
-            with tf.GradientTape() as tape:
-                features = trunk(images, training=False)
-                shape = [tf.shape(features)[0], 1, 1, features.shape[-1]]
-                kept = tf.random.stateless_uniform(shape, tf.stack([seed, step])) < keep
-                logits = tf.reduce_mean(cam(features * tf.cast(kept, tf.float32) / keep), axis=(1, 2))
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-                loss = tf.reduce_mean(losses * tf.gather(weights, labels))
-            self._optimizer.apply_gradients(zip(tape.gradient(loss, self._variables), self._variables, strict=True))
+            loss, *summed = self._workers.summed(gradients, (images, labels, step))
+            self._optimizer.apply_gradients(zip(summed, self._variables, strict=True))
             for average, variable in zip(self._average, self._variables, strict=True):
                 average.assign(decay * average + (1 - decay) * variable)
             return loss
@@ -121,16 +165,21 @@ class _State:
         )
         return float(self._train(*arguments))
 
-    def evaluate(self, stop: LabelledImages) -> dict[str, float]:
-        """Loss and accuracy of the average weights."""
+    def evaluate(self, stop: Frames) -> dict[str, float]:
+        """Loss and accuracy of the average weights; each worker classifies its share."""
         current = [v.numpy() for v in self._variables]
         self._assign(self._variables, [v.numpy() for v in self._average])
-        logits = predict_logits(self._model, stop.images).astype(np.float64)
+        mine = self._workers.share(len(stop.labels))
+        labels = stop.labels[mine]
+        parts = [predict_logits(self._model, part) for part in in_parts(stop.images, mine)]
+        logits = np.concatenate(parts).astype(np.float64)
         self._assign(self._variables, current)
         shifted = logits - logits.max(axis=1, keepdims=True)
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        loss = -log_probabilities[np.arange(len(stop.labels)), stop.labels].mean()
-        return {"stop_loss": float(loss), "stop_accuracy": float((logits.argmax(axis=1) == stop.labels).mean())}
+        loss = -log_probabilities[np.arange(len(labels)), labels].sum()
+        right = (logits.argmax(axis=1) == labels).sum()
+        loss, right = self._workers.total(np.array([loss, right], np.float64)) / len(stop.labels)
+        return {"stop_loss": float(loss), "stop_accuracy": float(right)}
 
     def keep_best(self) -> None:
         self._best = [v.numpy() for v in self._average]
@@ -153,28 +202,6 @@ class _State:
     def _assign(variables: Any, values: Any) -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-
-
-def _batches(
-    fit: LabelledImages, settings: Settings, epoch: int, steps: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """An epoch's batches, each made while the one before is being learned; they depend on seed and epoch alone."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(len(fit.labels))
-
-    def make(step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-        random = np.random.default_rng([settings.seed, epoch, step])
-        return as_float(np.stack([augment(fit.images[i], settings.augmentation, random) for i in chosen])), fit.labels[
-            chosen
-        ]
-
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(make, 0)
-        for step in range(steps):
-            batch = ahead.result()
-            if step + 1 < steps:
-                ahead = pool.submit(make, step + 1)
-            yield batch
 
 
 def _exhausted(history: list[dict[str, float]], patience: int) -> bool:

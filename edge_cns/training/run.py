@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,10 @@ __all__ = [
     "finish_run",
     "kept_epoch",
     "open_run",
+    "pack_checkpoint",
     "read_checkpoint",
     "read_run",
+    "unpack_checkpoint",
     "write_checkpoint",
 ]
 
@@ -47,6 +49,8 @@ class Settings:
 
     Attributes:
         backbone, alpha, image_size: the network.
+        region: ``auto`` finds the ultrasound image in a frame, ``whole`` takes the frame (slices of CT and MR, frames
+            that are cropped already).
         weights: ``imagenet``, ``none`` or a path.
         epochs: of fine-tuning at most; it stops early when the *stop* patients only lose.
         patience: epochs below the best accuracy on *stop* patients before it stops.
@@ -63,6 +67,7 @@ class Settings:
     alpha: float = 1.0
     weights: str = "imagenet"
     image_size: int = 224
+    region: Literal["auto", "whole"] = "auto"
     epochs: int = 10
     patience: int = 6
     batch_size: int = 16
@@ -178,12 +183,32 @@ def open_run(
     write_json(path / _SETTINGS, request)
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint atomically."""
+def pack_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as the bytes of its file; `unpack_checkpoint` is its inverse."""
     buffer = io.BytesIO()
     state = json.dumps({"epoch": checkpoint.epoch, "history": checkpoint.history}).encode()
     np.savez(buffer, __state__=np.frombuffer(state, np.uint8), **checkpoint.arrays)  # type: ignore[arg-type]
-    write_bytes(path / _CHECKPOINT, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def unpack_checkpoint(content: bytes, name: str) -> Checkpoint:
+    """Read the bytes of a checkpoint.
+
+    Raises:
+        BadInputError: it is damaged; the text has ``name``.
+    """
+    try:
+        arrays = read_arrays(content, _CHECKPOINT)
+        state = json.loads(arrays.pop("__state__").tobytes())
+        return Checkpoint(state["epoch"], state["history"], arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInputError(f"{name} is damaged ({reason}); remove it to start again") from None
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint in the folder of a training atomically."""
+    write_bytes(path / _CHECKPOINT, pack_checkpoint(checkpoint))
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
@@ -192,15 +217,8 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     Raises:
         BadInputError: the checkpoint is damaged.
     """
-    if not (path / _CHECKPOINT).exists():
-        return None
-    try:
-        arrays = read_arrays((path / _CHECKPOINT).read_bytes(), _CHECKPOINT)
-        state = json.loads(arrays.pop("__state__").tobytes())
-        return Checkpoint(state["epoch"], state["history"], arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise BadInputError(f"{path / _CHECKPOINT} is damaged ({reason}); remove it to start again") from None
+    file = path / _CHECKPOINT
+    return unpack_checkpoint(file.read_bytes(), str(file)) if file.exists() else None
 
 
 def finish_run(path: Path, record: Mapping[str, Any]) -> None:

@@ -103,8 +103,8 @@ def test_big_endian_tiff_header():
 
 BAD = {
     "empty": (b"", "is empty (0 bytes)"),
-    "text": (b"not an image at all", "not a PNG, JPEG, BMP or TIFF"),
-    "gif": (b"GIF89a" + bytes(50), "not a PNG, JPEG, BMP or TIFF"),
+    "text": (b"not an image at all", "not a PNG, JPEG, BMP, TIFF or DICOM"),
+    "gif": (b"GIF89a" + bytes(50), "not a PNG, JPEG, BMP, TIFF or DICOM"),
     "3 pixels": (encode(".png", np.zeros((1, 3), np.uint8)), "is 3x1 px; both sides must be 64 to 8192"),
     "thin": (encode(".bmp", np.zeros((63, 200), np.uint8)), "is 200x63 px"),
     "png bomb": (png(60_000, 60_000), "is 60000x60000 px"),

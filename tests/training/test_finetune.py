@@ -15,7 +15,7 @@ from edge_cns.progress import silent
 from edge_cns.training import finetune as module
 from edge_cns.training.augment import Augmentation
 from edge_cns.training.dataset import LabelledImages
-from edge_cns.training.finetune import _batches, _exhausted, finetune
+from edge_cns.training.finetune import _exhausted, finetune
 from edge_cns.training.keras import keras
 from edge_cns.training.model import make_classifier, predict_logits
 from edge_cns.training.run import Settings, read_checkpoint
@@ -143,35 +143,19 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         finetune(network(classes=3), frames(16, 0), frames(8, 1), SETTINGS, path=tmp_path, progress=silent)
 
 
-def test_batches_depend_on_seed_and_epoch_alone() -> None:
-    fit = frames(40, 0)
-
-    def epoch(number: int, settings: Settings = SETTINGS) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = zip(*_batches(fit, settings, number, 5), strict=True)
-        return np.concatenate(images), np.concatenate(labels)
-
-    images, labels = epoch(3)
-    again, same = epoch(3)
-    np.testing.assert_array_equal(images, again)
-    np.testing.assert_array_equal(labels, same)
-    assert not np.array_equal(images, epoch(4)[0])
-    assert not np.array_equal(images, epoch(3, replace(SETTINGS, seed=1))[0])
-    assert images.shape == (40, 32, 32, 1)
-    assert np.bincount(labels).tolist() == [20, 20]  # every frame once
-
-
 def test_frames_become_float_a_batch_at_a_time(tmp_path: Path, monkeypatch) -> None:
     """A float copy of all frames would be four times as large as the frames."""
+    from edge_cns.training import batches as batches_module
     from edge_cns.training import model as model_module
 
     sizes = []
-    convert = module.as_float
+    convert = batches_module.as_float
 
     def counted(pictures: np.ndarray) -> np.ndarray:
         sizes.append(len(pictures))
         return convert(pictures)
 
-    monkeypatch.setattr(module, "as_float", counted)
+    monkeypatch.setattr(batches_module, "as_float", counted)
     monkeypatch.setattr(model_module, "as_float", counted)
     finetune(network(), frames(200, 0), frames(80, 1), replace(SETTINGS, epochs=1), path=tmp_path, progress=silent)
     assert max(sizes) == 32

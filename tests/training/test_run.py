@@ -38,6 +38,7 @@ def test_the_same_request_goes_on(tmp_path: Path) -> None:
         (Settings(epochs=3), LABELS, "ab", f"epochs {Settings().epochs} there, 3 now"),
         (Settings(alpha=0.5, seed=4), LABELS, "ab", "alpha 1.0 there, 0.5 now; seed 0 there, 4 now"),
         (Settings(augmentation=Augmentation(aspect=1.0)), LABELS, "ab", "augmentation "),
+        (Settings(region="whole"), LABELS, "ab", "region auto there, whole now"),
         (Settings(), Path("other.csv"), "ab", "other.csv now"),
         (Settings(), LABELS, "xy", "labels.csv has changed"),
     ],

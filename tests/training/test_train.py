@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,10 +22,12 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 import edge_cns.training.finetune as finetune_module
 import edge_cns.training.train as module
 from edge_cns.contract import Decision
-from edge_cns.data.manifest import read_manifest
+from edge_cns.data.manifest import Manifest, read_manifest
 from edge_cns.data.splits import draw_sets
 from edge_cns.errors import BadInputError
+from edge_cns.progress import silent
 from edge_cns.training.backbones import build
+from edge_cns.training.dataset import LabelledImages
 from edge_cns.training.keras import keras
 from edge_cns.training.model import read_classifier
 from edge_cns.training.run import Settings, open_run, read_run
@@ -91,6 +94,85 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_been(trained: Trai
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
+class TestFramesThatDoNotFitInMemory:
+    """With nothing held in memory, a training takes the same steps, also when it is interrupted."""
+
+    SHORT = replace(SETTINGS, epochs=2)
+
+    def test_same_history_and_nothing_left_behind(self, trained: Trained, tmp_path: Path) -> None:
+        manifest, seen = read_manifest(trained.labels), []
+
+        def interrupt(task: str, done: int, total: int, note: str = "") -> None:
+            if task.startswith("fine-tuning, epoch 2 of"):
+                raise KeyboardInterrupt
+
+        def watch(task: str, done: int, total: int, note: str = "") -> None:
+            if task.startswith("fine-tuning"):
+                seen.append(sorted(path.suffix for path in (tmp_path / "disk" / "frames").iterdir()))
+
+        with small_network():
+            expected = train(manifest, tmp_path / "memory", self.SHORT)["history"]
+            with pytest.raises(KeyboardInterrupt):
+                train(manifest, tmp_path / "disk", self.SHORT, interrupt, memory_bytes=0)
+            assert (tmp_path / "disk" / "frames").exists(), "what is prepared is there when it goes on"
+            history = train(manifest, tmp_path / "disk", self.SHORT, watch, memory_bytes=0)["history"]
+        for one, other in zip(expected, history, strict=True):
+            assert other == pytest.approx(one, rel=1e-4)
+        assert seen[0] == [".part", ".part"]  # fit and stop
+        names = {path.name for path in (tmp_path / "disk").iterdir()}
+        assert names == {"settings.json", "model.keras", "run.json", "curves.png"}
+
+    def test_the_head_is_fitted_on_some_frames_of_each_class_in_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import edge_cns.training.head as head_module
+        import edge_cns.training.model as model_module
+
+        labels = np.array([0] * 30 + [1] * 4 + [2] * 30)
+        fit = LabelledImages(np.arange(64, dtype=np.uint8).reshape(64, 1, 1), labels)
+        given: dict[str, list[int]] = {}
+
+        def fit_head(features: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
+            given.update(frames=features[:, 0].tolist(), labels=labels.tolist())
+            return []
+
+        monkeypatch.setattr(head_module, "fit_head", fit_head)
+        monkeypatch.setattr(model_module, "embeddings", lambda model, images: images.reshape(-1, 1))
+        monkeypatch.setattr(module, "_HEAD_FRAMES", 14)
+        monkeypatch.setattr(module, "_HEAD_PART", 5)
+        model = SimpleNamespace(get_layer=lambda name: SimpleNamespace(set_weights=lambda weights: None))
+        module._fit_head(model, fit, 3, silent)
+        assert given == {"frames": [*range(5), *range(30, 34), *range(34, 39)], "labels": [0] * 5 + [1] * 4 + [2] * 5}
+        monkeypatch.setattr(module, "_HEAD_FRAMES", 64)
+        module._fit_head(model, fit, 3, silent)
+        assert given == {"frames": list(range(64)), "labels": labels.tolist()}
+
+
+class TestWhatTheContractSays:
+    def rows(self, tmp_path: Path, *modalities: str) -> Manifest:
+        lines = ["path,label,patient_id,modality"]
+        lines += [f"{i}.png,{'ab'[i % 2]},p{i},{modality}" for i, modality in enumerate(modalities)]
+        (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+        return read_manifest(tmp_path / "labels.csv")
+
+    @pytest.mark.parametrize(
+        ("modalities", "modes", "what"),
+        [
+            (("", ""), ("B",), "ultrasound frames"),
+            (("US", "us"), ("B",), "ultrasound frames"),
+            (("CT", "ct"), ("CT",), "CT images"),
+            (("MR", ""), ("MR", "B"), "MR and US images"),
+        ],
+    )
+    def test_modality(self, tmp_path: Path, modalities, modes, what: str) -> None:
+        use = module._contract(self.rows(tmp_path, *modalities), Settings()).intended_use
+        assert use.modes == modes
+        assert use.statement == f"Research use only. Not a medical device. Sorts {what} into the listed classes."
+
+    def test_region(self, tmp_path: Path) -> None:
+        manifest = self.rows(tmp_path, "", "")
+        assert module._contract(manifest, Settings()).input.region == "auto"
+        assert module._contract(manifest, Settings(region="whole")).input.region == "whole"
+
+
 def test_a_full_disk_while_the_model_is_saved_leaves_no_half_of_it(
     trained: Trained, tmp_path: Path, monkeypatch
 ) -> None:
@@ -112,16 +194,16 @@ class TestRowsKeptForTesting:
     def read(self, trained: Trained, tmp_path: Path, monkeypatch) -> list[str]:
         """Patients whose frames the training itself reads."""
         patients: list[str] = []
-        load = module.load_images
+        stream = module.stream_images
 
-        def spy(rows, *arguments):
+        def spy(rows, *arguments, **settings):
             patients.extend(row.patient_id for row in rows)
-            return load(rows, *arguments)
+            return stream(rows, *arguments, **settings)
 
         def stop(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(module, "load_images", spy)
+        monkeypatch.setattr(module, "stream_images", spy)
         monkeypatch.setattr(finetune_module, "finetune", stop)
         with small_network(), pytest.raises(KeyboardInterrupt):
             train(read_manifest(trained.labels), tmp_path / "run", SETTINGS)
