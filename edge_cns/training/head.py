@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from edge_cns.extras import require
 
-__all__ = ["class_weights", "fit_head"]
+__all__ = ["DEVIATION_FLOOR", "INVERSE_PENALTY", "class_weights", "fit_head"]
 
-_INVERSE_PENALTY = 0.01  # scikit-learn's C on standardised features: a thousand features, a few hundred frames
+INVERSE_PENALTY = 0.01
+"""scikit-learn's C on standardised features: a thousand features, a few hundred frames."""
+DEVIATION_FLOOR = 1e-3
+"""Added to the standard deviation of every feature, so that one that never changes is not divided by nothing."""
 
 
 def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -20,20 +23,32 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32
     return np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0).astype(np.float32)
 
 
-def fit_head(features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> list[NDArray[Any]]:
+def fit_head(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    *,
+    inverse_penalty: float = INVERSE_PENALTY,
+    tolerance: float = 1e-4,
+) -> list[NDArray[Any]]:
     """Fit a class-weighted multinomial logistic regression, and write it as the head's 1x1 convolution.
+
+    Features are standardised with their own mean and deviation. `edge_cns.training.cross_validation.logistic` solves
+    the same problem for many sets of frames at once.
 
     Args:
         features: ``(N, C)`` embeddings.
         labels: ``(N,)`` class indices; each of the K classes occurs.
         classes: number K.
+        inverse_penalty: scikit-learn's C.
+        tolerance: scikit-learn's, of the gradient.
 
     Returns:
         Kernel ``(1, 1, C, K)`` and bias ``(K,)``, float32, for features that are *not* standardised.
     """
     linear_model = require("sklearn.linear_model", "evaluate")
-    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
-    model = linear_model.LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000, class_weight="balanced")
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + DEVIATION_FLOOR
+    model = linear_model.LogisticRegression(C=inverse_penalty, max_iter=1000, tol=tolerance, class_weight="balanced")
     model.fit((features - mean) / deviation, labels)
     coefficients, intercept = model.coef_, model.intercept_
     if classes == 2:  # scikit-learn keeps one row for two classes
