@@ -50,8 +50,8 @@ _DEFAULT = Settings()
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=1),
-    default=120.0,
+    type=click.IntRange(1, 86_400),
+    default=120,
     show_default=True,
     help="Seconds until all of them must have come (--distribute).",
 )
@@ -67,7 +67,7 @@ def command(
     epochs: int,
     seed: int,
     distribute: bool,
-    wait: float,
+    wait: int,
 ) -> int | None:
     """Train a classifier by transfer learning.
 

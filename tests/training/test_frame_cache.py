@@ -15,6 +15,7 @@ from edge_cns.errors import BadInputError, OperationError
 from edge_cns.preprocess import image
 from edge_cns.training import frame_cache as module
 from edge_cns.training.frame_cache import StoredImages, store_images
+from tests.dicoms import dicom_bytes
 
 SPEC = InputSpec(32, 48)
 RECORD = 32 * 48
@@ -114,6 +115,16 @@ def test_a_changed_image_is_read_again(paths: list[Path], decoded: list[str]) ->
     images = stored(paths, memory_bytes=0)
     assert decoded == ["4.png", "5.png", "6.png", "7.png"]
     np.testing.assert_array_equal(images[5], image(read_image(paths[5]), SPEC))
+
+
+def test_frames_of_a_clip_are_told_apart(tmp_path: Path, decoded: list[str]) -> None:
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    clip = np.stack([np.full((64, 64), 40 * i, np.uint8) for i in range(4)])
+    (tmp_path / "clip.dcm").write_bytes(dicom_bytes(clip))
+    for numbers in ((1, 3), (4, 2)):
+        images = stored([tmp_path / f"clip.dcm#{number}" for number in numbers], memory_bytes=0)
+        assert images[:].max(axis=(1, 2)).tolist() == [40 * (number - 1) for number in numbers]
+    assert len(decoded) == 4
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: b"", lambda c: c[:100] + b"\xff\0" + c[102:]])
