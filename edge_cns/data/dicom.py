@@ -87,11 +87,12 @@ def _discreet() -> Iterator[None]:
     logger = logging.getLogger("pydicom")
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before, logger.disabled = logger.disabled, True
+        before = logger.level
+        logger.setLevel(logging.CRITICAL + 1)  # its decoders' loggers inherit that
         try:
             yield
         finally:
-            logger.disabled = before
+            logger.setLevel(before)
 
 
 def _decode(data: bytes, name: str, number: int | None, sequence: int) -> Frame:

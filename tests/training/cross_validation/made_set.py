@@ -15,12 +15,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from edge_cns.data.images import read_image
-from edge_cns.evaluation import figures, metrics, report
 from edge_cns.progress import Progress, silent
-from edge_cns.training.cross_validation import run
 from edge_cns.training.cross_validation.features import Features
 
 __all__ = ["made_features", "without_pictures", "write_images"]
@@ -58,6 +55,10 @@ def made_features(paths: Sequence[Path], settings: object, progress: Progress = 
 @contextmanager
 def without_pictures() -> Iterator[None]:
     """No figures and no report, and few resamples: they have their own tests, and take seconds."""
+    import pytest  # here: every worker process imports this module again
+
+    from edge_cns.evaluation import figures, metrics, report
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "draw", lambda *_: {})
         patch.setattr(report, "write_report", lambda *_: None)
@@ -67,6 +68,7 @@ def without_pictures() -> Iterator[None]:
 
 if __name__ == "__main__":
     from edge_cns.cli import run as command_line
+    from edge_cns.training.cross_validation import run
 
     run.frozen_features = made_features
     with without_pictures():

@@ -33,7 +33,7 @@ def die(shared: None, task: int) -> None:
 
 
 def slow(shared: None, task: int) -> int:
-    time.sleep(0.3)
+    time.sleep(0.1)
     return task
 
 

@@ -179,12 +179,12 @@ class TestRefusals:
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is sent to a process")
 def test_a_killed_one_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    labels = write_images(tmp_path / "set", patients=60, frames=1)
+    labels = write_images(tmp_path / "set", patients=40, frames=1)
     program = [sys.executable, "-W", "ignore", "-m", "tests.training.cross_validation.made_set"]
-    command = [*program, "cross-validate", labels, "--weights", "none", "--jobs", "2", "--out"]
-    root = Path(__file__).parents[3]
     out, journal = tmp_path / "out", tmp_path / "out" / "journal"
-    with subprocess.Popen([*command, out], stderr=subprocess.PIPE, cwd=root, start_new_session=True) as process:
+    command = [*program, "cross-validate", labels, "--weights", "none", "--out", out, "--jobs"]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([*command, "2"], stderr=subprocess.PIPE, cwd=root, start_new_session=True) as process:
         while not list(journal.glob("inner-*")) and process.poll() is None:
             time.sleep(0.005)
         process.kill()
@@ -196,7 +196,7 @@ def test_a_killed_one_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) ->
     assert not _alive(process.pid)  # no worker outlives its parent
     done = {path.name: path.stat().st_mtime_ns for path in journal.iterdir()}
 
-    again = subprocess.Popen([*command, out], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    again = subprocess.Popen([*command, "1"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _, err = again.communicate()
     assert again.returncode == 0, err
     metrics = json.loads((out / "metrics.json").read_text())
