@@ -15,8 +15,6 @@ from edge_cns.training.cross_validation.problem import Labelled
 
 __all__ = ["Choice", "Operating", "balanced_log_loss", "choose", "choose_operating", "statement"]
 
-_STEP = 0.1  # of log temperature
-_PRIOR_DEVIATION = 1.0  # of log temperature
 NEVER = np.inf
 """Threshold of a class of which no training patient is left to set one: it is never called."""
 
@@ -96,19 +94,14 @@ def choose_operating(
 
 
 def _temperature(logits: NDArray[np.float32], known: Labelled, rows: NDArray[np.int64]) -> float:
-    """The temperature that fits, drawn towards 1 as far as the frames ``rows`` leave it open.
+    """The temperature on the frames ``rows``, each patient counting once.
 
-    Where labels say little, the loss is flat and a fitted temperature is anything. Were it to jump from fold to fold,
-    ranking patients of different folds by their probabilities would rank the temperatures. So its logarithm is shrunk
-    as a normal prior around 0 would have it (Laplace's approximation), each patient counting once.
+    Its prior matters here: where labels say little, a temperature without one is anything, and were it to jump from
+    fold to fold, ranking patients of different folds by their probabilities would rank the temperatures.
     """
     patients = [known.patients[i] for i in rows]
     shares, count = patient_shares(patients), len(set(patients))
-    fitted = fit_temperature(logits[rows], known.labels[rows], weights=shares, trials=count)
-    around = (fitted * np.exp([-_STEP, 0.0, _STEP])).astype(np.float32)
-    below, there, above = (shares @ _log_losses(logits[rows] / t, known.labels[rows]) for t in around)
-    information = max(0.0, count * float(below - 2 * there + above) / _STEP**2)
-    return float(fitted ** (information / (information + 1 / _PRIOR_DEVIATION**2)))
+    return fit_temperature(logits[rows], known.labels[rows], weights=shares, trials=count)
 
 
 def _log_losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
