@@ -41,7 +41,9 @@ def test_the_python_of_the_page_runs(bundle_copy, frame_file, tmp_path, monkeypa
     (block,) = blocks("python")
     done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    label, probability, reason = done.stdout.splitlines()
+    said, reason = done.stdout.splitlines()
+    state, label, probability = said.split()
+    assert state == "class"
     assert label in ("anencephaly", "encephalocele", "normal")
     assert 0 < float(probability) <= 1
     assert reason == "uncalibrated, quantisation undecided, trained on phantom frames"

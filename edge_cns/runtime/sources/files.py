@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -45,8 +46,7 @@ class ImageFiles:
 
     def __iter__(self) -> Iterator[Frame]:
         for sequence, path in enumerate(self._paths):
-            frame = read_image(path)
-            yield Frame(frame.pixels, time.monotonic_ns(), sequence, bits_stored=frame.bits_stored)
+            yield replace(read_image(path), captured_ns=time.monotonic_ns(), sequence=sequence)
 
     def close(self) -> None:
         """End the iteration."""
