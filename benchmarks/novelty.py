@@ -1,10 +1,13 @@
 """Does a calibrated bundle know what it was not trained on? Held-out frames against everything else.
 
-    python -m benchmarks.novelty NAME.cns LABELS.csv [--other NAME=FOLDER ...] [--plot FILE.png] [--json]
+    python -m benchmarks.novelty NAME.cns LABELS.csv [--other NAME=FOLDER_OR_CSV ...] [--plot FILE.png] [--json]
 
-Rows of patients whom the model has met are left out. Against them stand the folders that are given, and pictures drawn
+Rows of patients whom the model has met are left out. Against them stand the sources that are given, and pictures drawn
 here: noise, a black screen, a screen of text, held-out frames under a colour Doppler box, and the phantom. Each picture
 of another source is taken for a patient of its own.
+
+Another hospital's frames of the training anatomy are no strangers. Given as a labels.csv with the bundle's classes, they
+are counted twice more: those whose class the network reads rightly, which should be let through, and those it does not.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from edge_cns.data.phantom import CLASSES, PLANES, draw_patient, render
 from edge_cns.data.splits import set_of
 from edge_cns.errors import BadInputError, EdgeCnsError
 from edge_cns.evaluation.abstention import novelty_figures
+from edge_cns.evaluation.intervals import wilson
 from edge_cns.evaluation.rows import make_rows
 from edge_cns.frames import Frame
 from edge_cns.grey import grey8
@@ -47,10 +51,11 @@ def measure(
     Args:
         bundle: calibrated ``NAME.cns``.
         labels: ``labels.csv`` with the bundle's classes.
-        others: by name, a folder of images that are no supported view, or that come from elsewhere.
+        others: by name, a folder or a ``labels.csv`` of images that are no supported view, or come from elsewhere.
 
     Returns:
-        The ``novelty`` block of an evaluation, and the scores by source; ``held out`` are the supported frames.
+        The ``novelty`` block of an evaluation, with ``read`` in each source whose labels are the bundle's classes; and
+        the scores by source, where ``held out`` are the supported frames.
 
     Raises:
         EdgeCnsError: a bundle without a rule for novelty, or files that cannot be used.
@@ -61,12 +66,17 @@ def measure(
             raise BadInputError(f"{bundle} has no rule for novelty; run edge-cns calibrate with the training's labels")
         rows = _held_out(classifier, labels)
         frames = [read_image(row.path) for row in rows]
-        scores = {"held out": _scores(classifier, frames)}
-        for name, folder in others.items():
-            scores[name] = _scores(classifier, (read_image(path) for path in _images(folder)))
+        scores = {"held out": _judge(classifier, frames)[0]}
+        read: dict[str, dict[str, Any]] = {}
+        for name, source in others.items():
+            paths, labels_there = _pictures(source)
+            scores[name], leading = _judge(classifier, (read_image(path) for path in paths))
+            if labels_there and set(labels_there) <= set(classifier.contract.class_names):
+                right = np.array(leading) == np.array(labels_there)
+                read[name] = _by_reading(scores[name] > rule.threshold, right)
         for name in DRAWN:
             if name != "phantom" or not classifier.contract.intended_use.phantom:
-                scores[name] = _scores(classifier, drawn(name, frames))
+                scores[name] = _judge(classifier, drawn(name, frames))[0]
         names = classifier.contract.class_names
     known = make_rows(
         np.array([names.index(row.label) for row in rows], np.int64),
@@ -76,7 +86,10 @@ def measure(
         resamples=1000,
     )
     strange = {name: values for name, values in scores.items() if name != "held out"}
-    return novelty_figures(known, scores["held out"], rule, strange), scores
+    block = novelty_figures(known, scores["held out"], rule, strange)
+    for name, shares in read.items():
+        block["others"][name]["read"] = shares
+    return block, scores
 
 
 def drawn(kind: str, frames: list[Frame]) -> Iterator[NDArray[np.uint8]]:
@@ -114,6 +127,9 @@ def table(block: dict[str, Any]) -> str:
         area_text = f"{area['value']:.3f}{span}"
         share = f"{flagged['value']:.3f} ({low:.3f} to {high:.3f})"
         lines.append(f"{name:<12}{row['n']:>9}   {area_text:<25}{share}")
+        for how, part in row.get("read", {}).items():
+            share = "" if part["value"] is None else "{:.3f} ({:.3f} to {:.3f})".format(part["value"], *part["wilson"])
+            lines.append(f"  {how:<10}{part['n']:>9}   {'':<25}{share}".rstrip())
     return "\n".join(lines)
 
 
@@ -122,15 +138,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.novelty", description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--other", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--other", action="append", default=[], metavar="NAME=FOLDER_OR_CSV")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
         pairs = [text.partition("=") for text in options.other]
-        if wrong := [name for name, _, folder in pairs if not name or not folder]:
-            raise BadInputError(f"--other {wrong[0]!r} is not NAME=FOLDER")
-        block, scores = measure(options.bundle, options.labels, {name: Path(folder) for name, _, folder in pairs})
+        if wrong := [name for name, _, source in pairs if not name or not source]:
+            raise BadInputError(f"--other {wrong[0]!r} is not NAME=FOLDER_OR_CSV")
+        block, scores = measure(options.bundle, options.labels, {name: Path(source) for name, _, source in pairs})
         if options.plot is not None:
             _plot(options.plot, scores, block["threshold"])
     except (EdgeCnsError, OSError) as error:
@@ -149,15 +165,33 @@ def _held_out(classifier: Classifier, labels: Path) -> list[Row]:
     return rows
 
 
-def _images(folder: Path) -> list[Path]:
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
+def _pictures(source: Path) -> tuple[list[Path], list[str]]:
+    """The images of a folder, or those of a ``labels.csv`` and their labels."""
+    if source.suffix.lower() == ".csv":
+        rows = read_manifest(source).rows
+        return [row.path for row in rows], [row.label for row in rows]
+    paths = sorted(p for p in source.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if source.is_dir() else []
     if not paths:
-        raise BadInputError(f"{folder} has no images; give a folder that has")
-    return paths
+        raise BadInputError(f"{source} has no images; give a folder that has, or a labels.csv")
+    return paths, []
 
 
-def _scores(classifier: Classifier, frames: Iterable[Frame | NDArray[np.uint8]]) -> NDArray[np.float64]:
-    return np.array([classifier.classify(frame).novelty for frame in frames], np.float64)
+def _judge(
+    classifier: Classifier, frames: Iterable[Frame | NDArray[np.uint8]]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Novelty, and the class of the largest probability: what the network would have said if nothing held it back."""
+    verdicts = [classifier.classify(frame) for frame in frames]
+    leading = [max(verdict.probabilities, key=verdict.probabilities.__getitem__) for verdict in verdicts]
+    return np.array([verdict.novelty for verdict in verdicts], np.float64), leading
+
+
+def _by_reading(held_back: NDArray[np.bool_], right: NDArray[np.bool_]) -> dict[str, Any]:
+    """How many are held back of those that the network reads rightly, and of the others."""
+    shares = {}
+    for name, mask in (("rightly", right), ("wrongly", ~right)):
+        events, n = int(held_back[mask].sum()), int(mask.sum())
+        shares[name] = {"n": n, "value": events / n if n else None, "wilson": wilson(events, n)}
+    return shares
 
 
 def _text(random: np.random.Generator) -> NDArray[np.uint8]:

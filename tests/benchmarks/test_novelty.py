@@ -54,9 +54,36 @@ def test_held_out_patients_against_everything_else(trained: Trained, calibrated:
 def test_bad_input_is_one_line(trained: Trained, calibrated: Path, tmp_path: Path, capsys) -> None:
     for arguments, said in (
         ([str(trained.bundle.path), str(trained.labels)], "has no rule for novelty"),
-        ([str(calibrated), str(trained.labels), "--other", "x"], "--other 'x' is not NAME=FOLDER"),
+        ([str(calibrated), str(trained.labels), "--other", "x"], "--other 'x' is not NAME=FOLDER_OR_CSV"),
         ([str(calibrated), str(trained.labels), "--other", f"x={tmp_path / 'gone'}"], "has no images"),
     ):
         assert main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert said in line
+
+
+def test_another_hospitals_frames_are_counted_by_what_the_network_reads(
+    trained: Trained, calibrated: Path, tmp_path: Path, capsys
+) -> None:
+    rows = [line.split(",") for line in trained.labels.read_text().splitlines()]
+    path, label = rows[0].index("path"), rows[0].index("label")
+    lines = ["path,label,patient_id"]
+    for i, row in enumerate(rows[1:]):
+        lines.append(f"{trained.labels.parent / row[path]},{row[label] if i % 5 else 'bars'},p{i}")
+    there = tmp_path / "there.csv"
+    there.write_text("\n".join(lines[:41]) + "\n")
+    arguments = [str(calibrated), str(trained.labels), "--other", f"there={there}"]
+    assert main([*arguments, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["others"]["there"]
+    parts = row["read"]
+    assert parts["rightly"]["n"] + parts["wrongly"]["n"] == row["n"] == 40
+    assert 0 < parts["wrongly"]["n"] <= 8, "only the labels that were changed"
+    held_back = sum(part["n"] * part["value"] for part in parts.values())
+    assert held_back == pytest.approx(row["n"] * row["flagged"]["value"])
+    assert main(arguments) == 0
+    shown = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["rightly", str(parts["rightly"]["n"])] in shown
+
+    there.write_text("\n".join([lines[0], lines[1].replace(lines[1].split(",")[1], "elbow")]) + "\n")
+    assert main([*arguments, "--json"]) == 0
+    assert "read" not in json.loads(capsys.readouterr().out)["others"]["there"], "no such class to read"
