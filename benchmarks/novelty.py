@@ -6,8 +6,8 @@ Rows of patients whom the model has met are left out. Against them stand the sou
 here: noise, a black screen, a screen of text, held-out frames under a colour Doppler box, and the phantom. Each picture
 of another source is taken for a patient of its own.
 
-Another hospital's frames of the training anatomy are no strangers. Given as a labels.csv with the bundle's classes, they
-are counted twice more: those whose class the network reads rightly, which should be let through, and those it does not.
+Frames of the training anatomy from another hospital are no strangers. Given as a labels.csv with the classes of the bundle,
+they are counted once more: those that the network reads rightly, which should be let through, and the others.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _doppler(frame: Frame, random: np.random.Generator) -> NDArray[np.uint8]:
     h, w = height * 2 // 5, width * 2 // 5
     y, x = int(random.integers(height // 6, height // 2)), int(random.integers(width // 6, width // 2))
     flow = cv2.GaussianBlur(random.normal(size=(h, w)), (0, 0), max(2.0, width / 50))
-    flow /= np.abs(flow).max()
+    flow = flow / np.abs(flow).max()
     shown = np.abs(flow) > 0.25
     red_blue = np.stack([np.where(flow < 0, 255, 0), np.full((h, w), 60), np.where(flow > 0, 255, 0)], axis=-1)
     box = picture[y : y + h, x : x + w]
