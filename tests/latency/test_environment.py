@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from edge_cns.latency.environment import cpu_model, environment, governor, library_versions, memory
+from edge_cns.latency.environment import cpu_model, environment, governor, library_versions
 
 
 def test_it_is_json_and_complete():
