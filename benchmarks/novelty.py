@@ -6,7 +6,7 @@ Rows of patients whom the model has met are left out. Against them stand the sou
 here: noise, a black screen, a screen of text, held-out frames under a colour Doppler box, and the phantom. Each picture
 of another source is taken for a patient of its own.
 
-Frames of the training anatomy from another hospital are no strangers. Given as a labels.csv with the classes of the bundle,
+Another hospital's frames of the training anatomy are no strangers. Given as a labels.csv with the bundle's classes,
 they are counted once more: those that the network reads rightly, which should be let through, and the others.
 """
 
