@@ -297,10 +297,10 @@ class TestRefusals:
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent to a process")
 def test_ctrl_c_exits_130_and_the_same_command_finishes(tmp_path: Path) -> None:
-    labels = write_set(tmp_path / "set", frames=1)
+    labels = write_set(tmp_path / "set", frames=6)
     run = tmp_path / "run"
     # Many epochs, so that it is not done before the signal comes on a machine that has other work.
-    options = ["--backbone", "mobilenet_v1", "--alpha", "0.25", "--image-size", "32", "--epochs", "12"]
+    options = ["--backbone", "mobilenet_v1", "--alpha", "0.25", "--image-size", "32", "--epochs", "40"]
     command = [sys.executable, "-m", "edge_cns", "train", labels, "--out", run, "--weights", "none", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not (run / "checkpoint.npz").exists() and process.poll() is None:
@@ -317,5 +317,5 @@ def test_ctrl_c_exits_130_and_the_same_command_finishes(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(f"{run}: mobilenet_v1 from random numbers, kept epoch ")
-    assert 7 <= len(read_run(run).record["history"]) <= 12  # six epochs below the best may end it
+    assert 7 <= len(read_run(run).record["history"]) <= 40  # six epochs below the best may end it
     assert not (run / "checkpoint.npz").exists()
