@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from converters.gate import run_gate
 from edge_cns.contract import OUTPUTS
-from edge_cns.data.manifest import read_manifest
+from edge_cns.data.manifest import Row, read_manifest
 from edge_cns.runtime.backends.litert import LiteRT
 from edge_cns.training.dataset import rows_of
 from tests.converters.faults import widen_range
-from tests.trained import Trained
+from tests.trained import Trained, write_set
 
 
-def judge(trained: Trained, int8_model: bytes, margin: float = 0.02):
-    rows = rows_of(read_manifest(trained.labels), trained.run.sets, "gate")
+def judge(trained: Trained, int8_model: bytes, margin: float = 0.02, rows: Sequence[Row] = ()):
+    rows = rows or rows_of(read_manifest(trained.labels), trained.run.sets, "gate")
     return run_gate(trained.bundle.files["float.tflite"], int8_model, trained.run.contract, rows, margin=margin)
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Row, ...]:
+    """72 patients drawn anew: enough to show a loss of a tenth, whichever processor the network was trained on."""
+    return read_manifest(write_set(tmp_path_factory.mktemp("strangers") / "set", seed=1)).rows
 
 
 @pytest.mark.parametrize(
     "layer", ["Conv1", "expanded_conv_depthwise", "block_1_project", "block_2_project", "block_2_add"]
 )
-def test_a_layer_with_50_times_its_range_fails_and_is_named(trained: Trained, layer: str) -> None:
-    sound = judge(trained, trained.bundle.files["model.tflite"])
-    broken = judge(trained, widen_range(trained.bundle.files["model.tflite"], layer, 50))
+def test_a_layer_with_50_times_its_range_fails_and_is_named(
+    trained: Trained, strangers: tuple[Row, ...], layer: str
+) -> None:
+    sound = judge(trained, trained.bundle.files["model.tflite"], rows=strangers)
+    broken = judge(trained, widen_range(trained.bundle.files["model.tflite"], layer, 50), rows=strangers)
 
-    assert sound.outcome == "undecided"  # 9 patients a class are too few for 2 points, but nothing is lost
+    assert sound.outcome == "undecided"  # 24 patients a class are too few for 2 points, but nothing is lost
     assert broken.outcome == "failed"
     assert broken.layers[0].layer == layer
     own = {row.layer: row.own_db for row in sound.layers}
     # Between the sound range and one with a 50th of the levels, which is 34 dB, unless nothing is left.
     assert own[layer] - broken.layers[0].own_db > 25
-    assert broken.int8_accuracy < broken.float_accuracy - 0.1
+    assert broken.int8_accuracy < broken.float_accuracy - 0.05  # more than twice the margin
 
 
 @pytest.mark.parametrize(
