@@ -1,18 +1,30 @@
-"""A frame of ultrasound, and the protocol of whatever delivers frames."""
+"""A frame of ultrasound, what a machine says beside its frames, and the protocol of whatever delivers both."""
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.errors import BadInputError
 
-__all__ = ["MAX_SIDE", "MIN_SIDE", "Frame", "FrameSource", "Region", "check_pixels"]
+__all__ = [
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "Delivery",
+    "EventKind",
+    "Frame",
+    "FrameSource",
+    "MachineEvent",
+    "Region",
+    "UnusableFrame",
+    "check_pixels",
+]
 
 MIN_SIDE = 64
 """Smallest side of a frame, in pixels: below it speckle and anatomy cannot be told apart."""
@@ -72,14 +84,74 @@ class Frame:
         return cls(pixels, captured_ns=time.monotonic_ns(), sequence=sequence)
 
 
-class FrameSource(Protocol):
-    """Anything that delivers frames in order. Closing it ends the iteration."""
+@dataclass(frozen=True, slots=True)
+class UnusableFrame:
+    """Something arrived that no `Frame` can be made of: under 64 px, damaged. It is counted and said, never fatal.
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield frames until the source ends or is closed."""
+    Attributes:
+        reason: one line for a person, for instance ``frame is 40x30 px; both sides must be 64 to 8192 px``.
+        captured_ns, sequence: as of a `Frame`.
+    """
+
+    reason: str
+    captured_ns: int
+    sequence: int
+
+
+class EventKind(str, enum.Enum):
+    """What a machine says beside its frames. Programs read these words."""
+
+    EXAM = "exam"
+    """Another exam, patient or study begins; ``value`` is an opaque id, or empty. Evidence so far is forgotten."""
+    FETUS = "fetus"
+    """Another fetus of the same exam; ``value`` is its number or name. Evidence so far is forgotten."""
+    FREEZE = "freeze"
+    """The image is held on purpose, until `LIVE`."""
+    CINE = "cine"
+    """What follows is played from memory: no new evidence, until `LIVE`."""
+    LIVE = "live"
+    """The image moves again."""
+    MODE = "mode"
+    """Imaging mode: ``B``, ``doppler``, ``M``, ``dual``. Of others than ``B`` nothing is stated."""
+    CONNECTED = "connected"
+    """Frames can come."""
+    DISCONNECTED = "disconnected"
+    """No frames can come until `CONNECTED`; ``value`` says why. The source goes on trying."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineEvent:
+    """Something a machine said at a time, in order with its frames."""
+
+    kind: EventKind
+    at_ns: int
+    value: str = ""
+
+    @classmethod
+    def now(cls, kind: EventKind, value: str = "") -> MachineEvent:
+        """An event of this moment."""
+        return cls(kind, time.monotonic_ns(), value)
+
+
+Delivery: TypeAlias = "Frame | UnusableFrame | MachineEvent"
+
+
+class FrameSource(Protocol):
+    """Anything that delivers frames, and what is said beside them, in order. Closing it ends the iteration.
+
+    One thread iterates; another may close. A source whose peer is gone says `EventKind.DISCONNECTED`, tries again by
+    itself with growing pauses, and ends only when it can never deliver again.
+    """
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """Yield until the source ends or is closed.
+
+        Raises:
+            BadInputError, OperationError: what it reads has become unusable; one line.
+        """
 
     def close(self) -> None:
-        """Release the device, file or socket. May be called twice."""
+        """Release the device, file or socket, from any thread, and end a wait. May be called twice."""
 
 
 def check_pixels(pixels: object) -> None:

@@ -8,6 +8,8 @@ agrees here agrees everywhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +18,44 @@ from edge_cns.contract import InputSpec
 from edge_cns.errors import BadInputError
 from edge_cns.frames import Frame, Region
 from edge_cns.grey import Grey, grey8
-from edge_cns.region import find_region
+from edge_cns.mode import unreadable_mode
+from edge_cns.region import enclosing, find_parts, find_region
 
-__all__ = ["as_float", "fit_within", "image", "quantise_into", "region_of", "resize"]
+__all__ = ["Prepared", "as_float", "fit_within", "image", "prepare", "quantise_into", "region_of", "resize"]
 
 _FINE = 2.3  # below this reduction the region is small enough for INTER_AREA itself
 _TRIPLE = 3.4  # below this, three samples an output pixel; from it on, four
 _COARSE = 8.0  # from this reduction on, halving first costs less than it blurs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A frame made ready for the network.
+
+    Attributes:
+        image: ``(height, width)`` uint8.
+        region: the part of the frame that it shows, px of the frame.
+        unreadable: why the frame is no view that can be classified, whatever the network says; empty if it may be one.
+    """
+
+    image: Grey
+    region: Region
+    unreadable: str
+
+
+def prepare(frame: Frame, spec: InputSpec, out: Grey | None = None) -> Prepared:
+    """Turn a frame into the network's image, and say where it lies and whether its mode can be read.
+
+    Args, Raises:
+        See `image`.
+    """
+    parts: tuple[Region, ...] = ()
+    if spec.region == "auto" and frame.region is None:
+        parts = find_parts(frame)
+        region = enclosing(parts, frame)
+    else:
+        region = region_of(frame, spec)
+    return Prepared(_render(frame, region, spec, out), region, unreadable_mode(frame, parts, region))
 
 
 def image(frame: Frame, spec: InputSpec, out: Grey | None = None) -> Grey:
@@ -39,7 +72,10 @@ def image(frame: Frame, spec: InputSpec, out: Grey | None = None) -> Grey:
     Raises:
         BadInputError: the contract's fixed region lies outside the frame.
     """
-    region = region_of(frame, spec)
+    return _render(frame, region_of(frame, spec), spec, out)
+
+
+def _render(frame: Frame, region: Region, spec: InputSpec, out: Grey | None) -> Grey:
     crop = frame.pixels[region.y : region.y + region.height, region.x : region.x + region.width]
     grey = grey8(crop, frame.bits_stored)
     if out is None:

@@ -7,13 +7,15 @@ connected parts is the region. It costs the same for VGA and 4K, because only th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from edge_cns.frames import MIN_SIDE, Frame, Region
 from edge_cns.grey import Grey, grey8
 
-__all__ = ["find_region"]
+__all__ = ["enclosing", "find_parts", "find_region"]
 
 _THUMBNAIL_SIDE = 96  # px: the thumbnail's shorter side has at least this many and less than twice as many
 _BLACK = 8  # grey levels: electronic noise and JPEG ringing around the fan stay below
@@ -29,16 +31,29 @@ def find_region(frame: Frame) -> Region:
     Returns:
         The region in px of the frame; the whole frame where nothing can be found with confidence.
     """
+    return enclosing(find_parts(frame), frame)
+
+
+def find_parts(frame: Frame) -> tuple[Region, ...]:
+    """Boxes around the large parts of the frame that look like ultrasound, px of the frame; they may overlap."""
     height, width = frame.pixels.shape[:2]
     step = max(1, min(height, width) // _THUMBNAIL_SIDE)
     thumbnail = np.ascontiguousarray(grey8(frame.pixels[::step, ::step], frame.bits_stored))
-    boxes = _dense_parts(thumbnail)
-    if boxes:
-        margin = _WINDOW // 2  # density reaches half a window less far at the corners of a fan
-        left = max(0, min(x for x, _, _, _ in boxes) - margin) * step
-        top = max(0, min(y for _, y, _, _ in boxes) - margin) * step
-        right = min(width, (max(x + w for x, _, w, _ in boxes) + margin) * step)
-        bottom = min(height, (max(y + h for _, y, _, h in boxes) + margin) * step)
+    margin = _WINDOW // 2  # density reaches half a window less far at the corners of a fan
+    parts = []
+    for x, y, w, h in _dense_parts(thumbnail):
+        left, top = max(0, x - margin) * step, max(0, y - margin) * step
+        right, bottom = min(width, (x + w + margin) * step), min(height, (y + h + margin) * step)
+        parts.append(Region(left, top, right - left, bottom - top))
+    return tuple(parts)
+
+
+def enclosing(parts: Sequence[Region], frame: Frame) -> Region:
+    """The box around all parts; the whole frame where they are too small to be believed."""
+    height, width = frame.pixels.shape[:2]
+    if parts:
+        left, top = min(part.x for part in parts), min(part.y for part in parts)
+        right, bottom = max(part.x + part.width for part in parts), max(part.y + part.height for part in parts)
         large = (right - left) * (bottom - top) >= _SMALLEST * width * height
         if large and min(right - left, bottom - top) >= MIN_SIDE // 2:
             return Region(left, top, right - left, bottom - top)

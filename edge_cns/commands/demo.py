@@ -125,6 +125,7 @@ def _show(out: Path, progress: Progress) -> None:
     """Overlays of test frames on which a sign can be seen, and the clips with the verdict on each frame."""
     from edge_cns.data.images import read_image
     from edge_cns.data.manifest import read_manifest
+    from edge_cns.frames import Frame
     from edge_cns.runtime.classifier import load
     from edge_cns.runtime.overlay import draw_overlay
     from edge_cns.runtime.sources.table import open_source
@@ -140,7 +141,7 @@ def _show(out: Path, progress: Progress) -> None:
         writer = None
         clips = sorted((out / "phantom" / "clips").glob("*.mp4"))
         for i, clip in enumerate(clips):
-            for frame in open_source(str(clip)):
+            for frame in (d for d in open_source(str(clip)) if isinstance(d, Frame)):
                 picture = draw_overlay(frame, classifier.classify(frame), spec)
                 if writer is None:
                     size = (picture.shape[1], picture.shape[0])

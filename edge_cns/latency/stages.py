@@ -143,7 +143,7 @@ def cart_frames() -> list[Frame]:
 def _frames_of(uri: str) -> list[Frame]:
     source = open_source(uri)
     try:
-        frames = list(islice(source, _HELD))
+        frames = list(islice((d for d in source if isinstance(d, Frame)), _HELD))
     finally:
         source.close()
     if not frames:

@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.bundle import DECISION, Bundle, read_arrays, read_bundle
+from edge_cns.bundle import Bundle, read_bundle
 from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT, OUTPUTS
-from edge_cns.decision.frame import decide
-from edge_cns.decision.novelty import NoveltyModel
-from edge_cns.decision.verdict import LIFETIME_NS, State, Verdict, evidence, softmax
-from edge_cns.decision.views import ViewModel
-from edge_cns.errors import BadInputError, UnsupportedError
+from edge_cns.decision.verdict import Verdict
+from edge_cns.errors import UnsupportedError
 from edge_cns.frames import Frame
-from edge_cns.preprocess import image, quantise_into
+from edge_cns.preprocess import prepare, quantise_into
 from edge_cns.runtime.backends.base import Backend
 from edge_cns.runtime.backends.table import open_backend
+from edge_cns.runtime.reading import Reading
 from edge_cns.runtime.selftest import check_golden
 
 __all__ = ["Classifier", "load"]
@@ -43,14 +41,10 @@ class Classifier:
         self.backend = backend
         self._check_model()
         self._image = np.empty((self.contract.input.height, self.contract.input.width), np.uint8)
-        self._names = self.contract.class_names
-        decision = self.contract.decision
-        arrays = read_arrays(bundle.files[DECISION], DECISION) if decision.novelty or decision.views else {}
-        self._novelty = NoveltyModel.from_arrays(arrays) if decision.novelty else None
-        self._views = ViewModel.from_arrays(arrays) if decision.views else None
-        self._check_arrays()
-        self.remarks = self._standing_remarks()
+        self.reading = Reading(bundle, backend.quantisation, backend.output("embedding").shape[1])
+        self.remarks = self.reading.remarks
         """What every verdict of this bundle has to say: uncalibrated, unproven, phantom; empty if nothing."""
+        self._unreadable = ""
 
     def __enter__(self) -> Classifier:
         return self
@@ -80,7 +74,9 @@ class Classifier:
 
     def preprocess(self, frame: Frame) -> None:
         """First stage: the frame into the engine's input tensor."""
-        quantise_into(image(frame, self.contract.input, self._image), self.backend.input())
+        prepared = prepare(frame, self.contract.input, self._image)
+        self._unreadable = prepared.unreadable
+        quantise_into(prepared.image, self.backend.input())
 
     def postprocess(self, frame: Frame, started_ns: int) -> Verdict:
         """Last stage: the engine's outputs into a verdict.
@@ -89,54 +85,16 @@ class Classifier:
             frame: the one that was preprocessed.
             started_ns: ``CLOCK_MONOTONIC`` ns from which latency counts.
         """
-        decision = self.contract.decision
-        probabilities = softmax(self.output("logits"), decision)
-        novelty, view = self._embedding_says()
-        said = decide(probabilities, self._names, decision, novelty=novelty)
-        leading = int(probabilities.argmax())
-        supported = said.state is not State.NOT_SUPPORTED_VIEW
-        now = time.monotonic_ns()
-        captured = frame.captured_ns or started_ns
-        return Verdict(
-            state=said.state,
-            label=None if said.index is None else self._names[said.index],
-            probability=None if said.index is None else float(probabilities[said.index]),
-            probabilities=dict(zip(self._names, probabilities.tolist(), strict=True)),
-            reason=", ".join(filter(None, (said.reason, self.remarks))),
-            sequence=frame.sequence,
-            captured_ns=captured,
-            emitted_ns=now,
-            expires_ns=captured + LIFETIME_NS,
-            latency_ms=(now - started_ns) / 1e6,
-            heatmap=evidence(self.output("cam"), leading if said.index is None else said.index) if supported else None,
-            calibrated=decision.calibrated,
-            proof=self.bundle.proof,
-            novelty=novelty,
-            view=view if supported else None,
-        )
+        outputs = {name: self.backend.output(name)[0] for name in OUTPUTS}
+        return self.reading.verdict(frame, outputs, started_ns, unreadable=self._unreadable)
 
     def output(self, name: str) -> NDArray[np.float32]:
         """An output of the last run in real units: ``logits (K,)``, ``cam (h, w, K)`` or ``embedding (C,)`` float32."""
-        scale, zero_point = self.backend.quantisation(name)
-        values = self.backend.output(name)[0].astype(np.float32)
-        return np.asarray((values - np.float32(zero_point)) * np.float32(scale))
+        return self.reading.real(name, self.backend.output(name)[0])
 
     def close(self) -> None:
         """Release the engine."""
         self.backend.close()
-
-    def _embedding_says(self) -> tuple[float | None, str | None]:
-        """Novelty score and recognised plane of the last run, where the bundle has the rules for them."""
-        rule = self.contract.decision.views
-        if self._novelty is None and self._views is None:
-            return None, None
-        embedding = self.output("embedding")
-        novelty = None if self._novelty is None else float(self._novelty.score(embedding))
-        if self._views is None or rule is None:
-            return novelty, None
-        shares = self._views.probabilities(embedding)
-        best = int(shares.argmax())
-        return novelty, rule.names[best] if shares[best] >= rule.threshold else None
 
     def _check_model(self) -> None:
         spec, classes = self.contract.input, len(self.contract.classes)
@@ -164,25 +122,6 @@ class Classifier:
             scale, _ = self.backend.quantisation(name)
             if self.backend.dtype(name) != np.int8 or not (np.isfinite(scale) and scale > 0):
                 raise UnsupportedError(f"model.tflite output {name!r} is not quantised to int8: use edge-cns convert")
-
-    def _check_arrays(self) -> None:
-        """The arrays behind novelty and views must fit the model's embedding."""
-        channels, views = self.backend.output("embedding").shape[1], self.contract.decision.views
-        fits = self._novelty is None or self._novelty.directions.shape[1] == channels
-        if self._views is not None and views is not None:
-            fits &= self._views.kernel.shape == (len(views.names), channels)
-        if not fits:
-            raise BadInputError("decision.npz does not fit the model and the contract; calibrate the bundle again")
-
-    def _standing_remarks(self) -> str:
-        remarks = []
-        if not self.contract.decision.calibrated:
-            remarks.append("uncalibrated")
-        if self.bundle.proof != "passed":
-            remarks.append(f"quantisation {self.bundle.proof}")
-        if self.contract.intended_use.phantom:
-            remarks.append("trained on phantom frames")
-        return ", ".join(remarks)
 
 
 def load(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,8 +61,11 @@ def test_the_bundle_is_looked_at_before_frames_are_made(tmp_path, monkeypatch):
 
 
 def test_a_source_without_frames(tiny_bundle, monkeypatch):
-    monkeypatch.setattr(stages, "open_source", lambda uri: SimpleNamespace(__iter__=None, close=lambda: None))
-    monkeypatch.setattr(stages, "islice", lambda source, count: [])
+    class Nothing(list):
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(stages, "open_source", lambda uri: Nothing())
     with pytest.raises(BadInputError, match="file:///x delivers no frames"):
         measure(tiny_bundle, source="file:///x")
 

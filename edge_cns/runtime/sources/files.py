@@ -19,7 +19,7 @@ from edge_cns.quiet import quiet_stderr
 __all__ = ["ClipFile", "ImageFiles", "open_files"]
 
 
-def open_files(uri: str) -> FrameSource:
+def open_files(uri: str, *, live: bool = False) -> FrameSource:
     """Open ``file:///PATH`` or a plain path: an image, a folder of images, or a clip.
 
     Raises:

@@ -16,7 +16,7 @@ _DEFAULTS = {"class": "normal", "fps": "30", "seed": "0", "size": "256"}
 _LARGEST = 2048  # px: seconds and hundreds of MiB a frame
 
 
-def open_synthetic(uri: str) -> FrameSource:
+def open_synthetic(uri: str, *, live: bool = False) -> FrameSource:
     """Open ``synthetic://phantom?class=NAME&fps=30&seed=0&size=256``.
 
     Raises:

@@ -1,37 +1,41 @@
-"""The sources by URI scheme, imported only when chosen."""
+"""The sources by URI scheme, imported only when chosen. Installed packages add rows by the entry point below."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import cast
 
 from edge_cns.errors import BadInputError
 from edge_cns.frames import FrameSource
 
-__all__ = ["SOURCES", "open_source"]
+__all__ = ["ENTRY_POINT_GROUP", "SOURCES", "open_source"]
+
+ENTRY_POINT_GROUP = "edge_cns.sources"
 
 SOURCES: dict[str, tuple[str, str]] = {
-    # scheme: (module, function of the URI)
+    # scheme: (module, function of the URI and of whether it is live)
     "file": ("edge_cns.runtime.sources.files", "open_files"),
     "synthetic": ("edge_cns.runtime.sources.synthetic", "open_synthetic"),
 }
 
 
-def open_source(uri: str) -> FrameSource:
+def open_source(uri: str, *, live: bool = False) -> FrameSource:
     """Open a source.
 
     Args:
         uri: ``file:///clip.mp4``, ``file:///folder``, ``synthetic://phantom?class=normal&fps=30``; a plain path is a
             file.
+        live: deliver frames at the source's own rate, as they would arrive; otherwise as fast as they are asked for.
 
     Raises:
         BadInputError: no such scheme, or the source cannot be opened.
+        MissingExtraError: the source needs a library that is not installed.
     """
     scheme = uri.partition("://")[0] if "://" in uri else "file"
-    if scheme not in SOURCES:
-        raise BadInputError(
-            f"{uri}: there is no source {scheme}://; use one of {', '.join(f'{s}://' for s in SOURCES)}"
-        )
-    module, function = SOURCES[scheme]
-    return cast(Callable[[str], FrameSource], getattr(importlib.import_module(module), function))(uri)
+    rows = {e.name: (e.module, e.attr) for e in entry_points(group=ENTRY_POINT_GROUP)} | SOURCES
+    if scheme not in rows:
+        raise BadInputError(f"{uri}: there is no source {scheme}://; use one of {', '.join(f'{s}://' for s in rows)}")
+    module, function = rows[scheme]
+    return cast(Callable[..., FrameSource], getattr(importlib.import_module(module), function))(uri, live=live)

@@ -1,0 +1,1 @@
+"""Live frames in, verdicts out: what `edge-cns run` is made of."""

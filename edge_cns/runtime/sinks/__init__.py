@@ -1,0 +1,1 @@
+"""Where verdicts go: one file each, one row each in `table`."""
