@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "cross-validate": "cross_validate",
     "compare": "compare",
     "predict": "predict",
+    "run": "run",
     "bench": "bench",
     "bundle": "bundle",
     "doctor": "doctor",

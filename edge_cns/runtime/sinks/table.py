@@ -16,6 +16,7 @@ ENTRY_POINT_GROUP = "edge_cns.sinks"
 
 SINKS: dict[str, tuple[str, str]] = {
     # scheme: (module, function of the URI)
+    "console": ("edge_cns.runtime.sinks.console", "open_console"),
     "jsonl": ("edge_cns.runtime.sinks.jsonl", "open_jsonl"),
     "video": ("edge_cns.runtime.sinks.video", "open_video"),
     "http": ("edge_cns.runtime.sinks.viewer.server", "open_viewer"),

@@ -1,0 +1,81 @@
+"""``edge-cns run``: classify live frames."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_cns.commands._shared import PATH, require_proof, threads
+
+if TYPE_CHECKING:
+    from edge_cns.runtime.live.dispatcher import Dispatcher
+
+__all__ = ["command"]
+
+
+@click.command(name="run")
+@click.argument("bundle", type=PATH, metavar="NAME.cns")
+@click.option("--source", required=True, metavar="URI", help="Where frames come from, e.g. v4l2:///dev/video0.")
+@click.option("--sink", "sinks", multiple=True, metavar="URI", help="Where verdicts go; may be repeated.")
+@click.option("--backend", default="auto", show_default=True, metavar="NAME", help="Engine.")
+@click.option(
+    "--allow-fallback", is_flag=True, help="Run on the CPU if the backend cannot be had; every verdict says so."
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["latest", "every"]),
+    default="latest",
+    show_default=True,
+    help="When frames come too fast: keep the newest, or make the source wait.",
+)
+@click.option("--max-fps", type=float, metavar="N", help="Most frames to classify a second.")
+@threads
+@require_proof
+def command(
+    bundle: Path,
+    *,
+    source: str,
+    sinks: tuple[str, ...],
+    backend: str,
+    allow_fallback: bool,
+    policy: str,
+    max_fps: float | None,
+    threads: int,
+    require_proof: bool,
+) -> None:
+    """Classify live frames until the source ends, or SIGTERM or Ctrl-C. Research use only.
+
+    Without a sink, what changes is printed.
+
+    \b
+    Examples:
+      edge-cns run brain.cns --source 'synthetic://phantom?class=anencephaly'
+      edge-cns run brain.cns --source v4l2:///dev/video0 --sink http://127.0.0.1:8080 --sink jsonl:///var/log/brain.jsonl
+    """
+    from edge_cns.runtime.live.session import SessionSettings, run_session
+
+    settings = SessionSettings(
+        source=source,
+        sinks=sinks or ("console://",),
+        backend=backend,
+        threads=threads,
+        allow_fallback=allow_fallback,
+        policy="every" if policy == "every" else "latest",
+        max_fps=max_fps,
+        require_proof=require_proof,
+    )
+    run_session(bundle, settings, _stop_by_signal)
+
+
+def _stop_by_signal(dispatcher: Dispatcher) -> None:
+    """SIGTERM and Ctrl-C are the usual end of a session; asking twice changes nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        dispatcher.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
