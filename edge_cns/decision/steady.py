@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from edge_cns.decision.verdict import State
@@ -10,9 +10,9 @@ from edge_cns.decision.verdict import State
 __all__ = ["Shown", "Steady"]
 
 _WINDOW_S = 0.7
-_ENTER = 0.6  # share of the frames that have to agree before a statement is shown
+_ENTER = 0.6  # more than this share of the frames have to agree before a statement is shown
 _STAY = 0.4  # share below which it goes
-_FEWEST = 3  # frames before anything but abstention is shown, unless they span as long as below
+_FEWEST = 3  # frames that agree, unless all span as long as below
 _SETTLED_S = 0.3
 
 
@@ -56,13 +56,11 @@ class Steady:
         self._frames.append((seconds, state, label, probability or 0.0))
         while self._frames[0][0] < seconds - _WINDOW_S:
             self._frames.popleft()
-        shares: dict[tuple[State, str | None], float] = {}
-        for _, was, named, _ in self._frames:
-            shares[was, named] = shares.get((was, named), 0.0) + 1 / len(self._frames)
-        best = max(shares, key=lambda key: shares[key])
-        settled = len(self._frames) >= _FEWEST or seconds - self._frames[0][0] >= _SETTLED_S
-        if shares.get(self._shown, 0.0) < _STAY or shares[best] >= _ENTER:
-            self._shown = best if shares[best] >= _ENTER and settled else (State.INDETERMINATE, None)
+        counts = Counter((was, named) for _, was, named, _ in self._frames)
+        (best, agreeing), total = counts.most_common(1)[0], len(self._frames)
+        if counts[self._shown] < _STAY * total or agreeing > _ENTER * total:
+            settled = agreeing >= _FEWEST or seconds - self._frames[0][0] >= _SETTLED_S
+            self._shown = best if agreeing > _ENTER * total and settled else (State.INDETERMINATE, None)
         said = [p for _, was, named, p in self._frames if (was, named) == self._shown]
         label = self._shown[1]
         mean = sum(said) / len(said) if said and label is not None else None

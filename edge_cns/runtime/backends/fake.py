@@ -1,13 +1,17 @@
 """A rehearsal engine: LiteRT with a fault that is asked for, so that faults can be tried without a broken machine.
 
-The environment variable ``EDGE_CNS_FAULT`` names the fault, and after how many seconds it begins:
-``garbage@2``, ``slow@2``, ``hang@2``, ``crash@2``, ``leak@2``; or ``missing``, ``differs``. Empty: no fault.
+The environment variable ``EDGE_CNS_FAULT`` names the fault, and after how many seconds it begins: ``garbage@2``,
+``slow@2``, ``hang@2``, ``crash@2``, ``leak@2``; without ``@``, on SIGUSR1 to the engine's process. ``missing`` and
+``differs`` are there from the start. Empty: no fault.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import time
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,7 @@ VARIABLE = "EDGE_CNS_FAULT"
 FAULTS = ("garbage", "slow", "hang", "crash", "leak", "missing", "differs")
 
 _SLOWER = 10
-_LEAK = 64 * 2**20  # bytes a run
+_LEAK = 16 * 2**20  # bytes a run
 
 
 class Fake(LiteRT):
@@ -42,7 +46,9 @@ class Fake(LiteRT):
         if self._fault == "missing":
             raise InitialisationError("the fake engine is missing, as it was asked to be")
         super().__init__(model, threads=threads)
-        self._begins = time.monotonic() + float(after or 0)
+        self._begins = time.monotonic() + float(after) if after else math.inf
+        if self._fault and not after:
+            signal.signal(signal.SIGUSR1, self._begin)
         self._leaked: list[NDArray[Any]] = []
 
     def invoke(self) -> None:
@@ -65,6 +71,9 @@ class Fake(LiteRT):
         if self._fault == "differs" or (self._fault == "garbage" and self._faulty()):
             return np.random.default_rng(time.monotonic_ns()).integers(-128, 128, values.shape, np.int8)
         return values
+
+    def _begin(self, number: int, frame: FrameType | None) -> None:
+        self._begins = time.monotonic()
 
     def _faulty(self) -> bool:
         return bool(self._fault) and time.monotonic() >= self._begins

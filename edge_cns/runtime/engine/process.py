@@ -31,6 +31,10 @@ from edge_cns.runtime.engine.wire import (
 
 __all__ = ["EngineProcess", "Reply"]
 
+_ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",  # what lies in the working folder is not imported
+    "OPENBLAS_NUM_THREADS": "1",  # numpy only copies there; its threads would cost memory
+}
 _START_SECONDS = 30.0  # an accelerator may compile its model at the first start
 _ANSWER_SECONDS = 10.0  # of a first run, which some engines begin by compiling
 
@@ -81,7 +85,7 @@ class EngineProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONSAFEPATH": "1"},  # what lies in the working folder is not imported
+                env=os.environ | _ENVIRONMENT,
             )
         finally:
             theirs.close()

@@ -58,9 +58,13 @@ class Journal(Protocol):
     """Keeps what a session was made of, so that it can be replayed."""
 
     def take(
-        self, seen: Observation, frame: Frame | None = None, outputs: Mapping[str, NDArray[np.int8]] | None = None
+        self,
+        seen: Observation,
+        frame: Frame | None,
+        outputs: Mapping[str, NDArray[np.int8]] | None,
+        records: tuple[Record, ...],
     ) -> None:
-        """An observation, in order; with a result its frame and the engine's outputs."""
+        """An observation, in order, and the records that followed; with a result its frame and the engine's outputs."""
 
 
 @dataclass(slots=True)
@@ -311,7 +315,7 @@ class Dispatcher:
     ) -> Cause | None:
         reaction = self._monitor.observe(seen)
         if self._journal is not None and (reaction.records or not isinstance(seen, Tick)):
-            self._journal.take(seen, frame, outputs)
+            self._journal.take(seen, frame, outputs, reaction.records)
         for record in reaction.records:
             self._emit(record)
         return reaction.refusal

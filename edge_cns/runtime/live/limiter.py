@@ -38,5 +38,6 @@ class Limiter:
         period = int(1e9 / min(limits))
         if now_ns < self._due_ns - int(_JITTER * period):
             return False
-        self._due_ns = max(self._due_ns + period, now_ns)
+        late = now_ns - self._due_ns > period
+        self._due_ns = (now_ns if late else self._due_ns) + period  # what a pause has missed is not made up for
         return True

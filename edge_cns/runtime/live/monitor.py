@@ -41,7 +41,7 @@ from edge_cns.runtime.sinks.base import Record, RecordType
 __all__ = ["Monitor", "Reaction"]
 
 _SILENCE_NS = 400_000_000  # without a frame: said with 100 ms to spare
-_STALLED_NS = 500_000_000  # with the same pixels
+_STALLED_NS = 480_000_000  # with the same pixels: half a second, less a tick
 _REPEAT_NS = 400_000_000  # a verdict is repeated so often, where nothing new is to be said
 _FORGET_NS = 60_000_000_000  # without a frame: the next one is of another exam
 _REBASE_NS = 2_000_000_000  # of older frames: the source's clock was set back
