@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 from typing import Any
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "compare": "compare",
     "predict": "predict",
     "run": "run",
+    "replay": "replay",
     "bench": "bench",
     "bundle": "bundle",
     "doctor": "doctor",
@@ -65,7 +67,10 @@ def root() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit the process."""
-    sys.exit(run(arguments))
+    status = run(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # asked to end once more while it ends: that shall not change how it ended
+    sys.exit(status)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def frame_file(tmp_path_factory: pytest.TempPathFactory, phantom_pixels: np.ndar
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def cli(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """Run ``edge-cns ARGUMENTS`` in this process; native libraries' output counts as ours."""
 
     def call(*arguments: object) -> Outcome:
@@ -74,4 +75,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         status = run([str(argument) for argument in arguments])
         return Outcome(status, *capfd.readouterr())
 
-    return call
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

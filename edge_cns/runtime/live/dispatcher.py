@@ -189,15 +189,17 @@ class Dispatcher:
         self._ended = reason
 
     def _finished(self) -> bool:
-        drained = self._ended is not None and not self._running and not self._again and self._intake.empty
-        return self._stopping or drained
+        if self._stopping or self._ended is None:
+            return self._stopping
+        hopeless = self._engine.spent and not self._engine.up  # nobody comes for the frames that are left
+        return hopeless or not (self._running or self._again or not self._intake.empty)
 
     def _finish(self, begun: int) -> None:
+        ended = "stopped" if self._stopping and self._ended is None else self._ended or "the runtime failed"
         self._source.close()
         self._intake.close()
         for _ in range(len(self._running) + len(self._again)):
             self.counts.dropped(Cause.STOPPED)
-        ended = "stopped" if self._stopping and self._ended is None else self._ended or "the runtime failed"
         self._observe(SourceEnded(time.monotonic_ns(), ended))
         self._say_asides()
         self._emit(Record(RecordType.STATUS, self._status.to_json(self._monitor, self._sinks)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from edge_cns.bundle import Bundle, read_bundle
+from edge_cns.bundle import FOR_CONVERSION, Bundle, read_bundle
 from edge_cns.runtime.engine.supervisor import SelfTest, Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.intake import Policy
@@ -69,6 +69,8 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
     bundle = read_bundle(path)
     if settings.require_proof:
         bundle.require_proof()
+    # What other targets are converted from is verified like the rest, and then only takes memory.
+    bundle = replace(bundle, files={n: content for n, content in bundle.files.items() if n not in FOR_CONVERSION})
     with ExitStack() as open_things:
         # The engine's process loads while this one opens the rest.
         supervisor = Supervisor(
