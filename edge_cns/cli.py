@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -69,7 +70,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit the process."""
     status = run(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # asked to end once more while it ends: that shall not change how it ended
+        signal.signal(number, signal.SIG_IGN)  # asked once more while it ends: how it ended stays
+    if threading.active_count() > 1:  # a driver or a disk that hangs; unwinding its thread would abort the process
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -51,6 +51,7 @@ __all__ = ["Dispatcher", "Journal"]
 
 _TICK_NS = 20_000_000
 _STATUS_NS = 1_000_000_000
+_READER_SECONDS = 0.2  # for the source's thread to end once its source is closed; a hanging driver is left to itself
 _TRIES = 2  # runs of one frame of policy ``every``: a frame that kills the engine twice is not tried again
 
 
@@ -173,6 +174,7 @@ class Dispatcher:
                 self._wait()
         finally:
             self._finish(begun)
+            reader.join(_READER_SECONDS)
         if self._failure is not None:
             raise self._failure
 
