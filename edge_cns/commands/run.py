@@ -33,6 +33,14 @@ __all__ = ["command"]
     help="When frames come too fast: keep the newest, or make the source wait.",
 )
 @click.option("--max-fps", type=float, metavar="N", help="Most frames to classify a second.")
+@click.option(
+    "--log",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Log on standard error: warnings as text, or all events as JSON lines.",
+)
 @threads
 @require_proof
 def command(
@@ -44,6 +52,7 @@ def command(
     allow_fallback: bool,
     policy: str,
     max_fps: float | None,
+    log_format: str,
     threads: int,
     require_proof: bool,
 ) -> None:
@@ -56,8 +65,13 @@ def command(
       edge-cns run brain.cns --source 'synthetic://phantom?class=anencephaly'
       edge-cns run brain.cns --source v4l2:///dev/video0 --sink http://127.0.0.1:8080 --sink jsonl:///var/log/brain.jsonl
     """
+    from edge_cns.runtime import log
     from edge_cns.runtime.live.session import SessionSettings, run_session
 
+    if log_format == "json":
+        log.configure("json")
+    else:
+        log.configure("text", quiet=True)
     settings = SessionSettings(
         source=source,
         sinks=sinks or ("console://",),

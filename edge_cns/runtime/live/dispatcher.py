@@ -7,6 +7,7 @@ One thread runs it, and never waits for longer than a tick: not for the source, 
 
 from __future__ import annotations
 
+import logging
 import select
 import threading
 import time
@@ -22,6 +23,7 @@ from edge_cns.bundle import Bundle
 from edge_cns.errors import EdgeCnsError
 from edge_cns.frames import Frame, FrameSource, MachineEvent, UnusableFrame
 from edge_cns.preprocess import Prepared, prepare, quantise_into
+from edge_cns.runtime import log
 from edge_cns.runtime.engine.supervisor import Answer, Checked, Lost, Outcome, Started, Supervisor
 from edge_cns.runtime.live.counts import Cause, FrameCounts
 from edge_cns.runtime.live.intake import Intake, Policy
@@ -52,6 +54,7 @@ __all__ = ["Dispatcher", "Journal"]
 _TICK_NS = 20_000_000
 _STATUS_NS = 1_000_000_000
 _READER_SECONDS = 0.2  # for the source's thread to end once its source is closed; a hanging driver is left to itself
+_WORRYING = ("engine_died", "engine_slow", "source_disconnected", "sink", "recording_stopped", "rate_reduced", "drift")
 _TRIES = 2  # runs of one frame of policy ``every``: a frame that kills the engine twice is not tried again
 
 
@@ -284,13 +287,13 @@ class Dispatcher:
         verdict = self._reading.verdict(job.frame, answer.outputs, job.started_ns, unreadable=unreadable)
         now = time.monotonic_ns()
         self.counts.classified(late=verdict.expired(now))
-        self._status.classified(
-            verdict,
-            preprocess_ns=job.prepared_ns - job.started_ns,
-            invoke_ns=answer.nanoseconds,
-            postprocess_ns=now - read,
-        )
-        self._observe(Result(now, verdict, job.prepared.region, job.frame), job.frame, answer.outputs)
+        stages = {
+            "preprocess": (job.prepared_ns - job.started_ns) / 1e6,
+            "invoke": answer.nanoseconds / 1e6,
+            "postprocess": (now - read) / 1e6,
+        }
+        self._status.classified(verdict, stages)
+        self._observe(Result(now, verdict, job.prepared.region, stages, job.frame), job.frame, answer.outputs)
 
     def _engine_is_up(self, pid: int, fallback: str) -> None:
         engine = self._engine.engine
@@ -326,6 +329,9 @@ class Dispatcher:
 
     def _emit(self, record: Record) -> None:
         self._status.said(record)
+        if record.type is RecordType.EVENT:
+            event = record.value["event"]
+            log.say(event, record.value["detail"], level=logging.WARNING if event in _WORRYING else logging.INFO)
         for sink in self._sinks:
             sink.put(record)
 

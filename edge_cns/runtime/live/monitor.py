@@ -174,7 +174,8 @@ class Monitor:
         self._current = replace(seen, verdict=verdict)
         label, probability = verdict.label, verdict.probability
         self._shown = self._steady.add(verdict.state, label, probability, verdict.captured_ns / 1e9)
-        return (self._say(verdict, now, seen.frame, seen.region),)
+        said = self._say(verdict, now, seen.frame, seen.region)
+        return (replace(said, value={**said.value, "stages_ms": dict(seen.stages_ms)}),)
 
     # what happens beside them
 

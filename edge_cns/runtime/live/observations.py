@@ -5,6 +5,7 @@ A recording is a list of these, which is why replaying them gives the same verdi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -56,12 +57,14 @@ class Result:
     Attributes:
         verdict: of the frame, by `edge_cns.runtime.reading.Reading`.
         region: what was classified of it.
+        stages_ms: what ``preprocess``, ``invoke`` and ``postprocess`` took.
         frame: the frame itself, for those who show it.
     """
 
     now_ns: int
     verdict: Verdict
     region: Region
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
     frame: Frame | None = field(default=None, compare=False)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edge_cns.bundle import Bundle
 from edge_cns.decision.drift import DriftMonitor
-from edge_cns.decision.verdict import Verdict
+from edge_cns.decision.verdict import State, Verdict
 from edge_cns.frames import EventKind, MachineEvent
 from edge_cns.runtime.engine.supervisor import Supervisor
 from edge_cns.runtime.live.counts import FrameCounts
@@ -61,12 +61,13 @@ class Status:
         self._news: list[tuple[str, str]] = []
         self.recording: dict[str, Any] | None = None
 
-    def classified(self, verdict: Verdict, *, preprocess_ns: int, invoke_ns: int, postprocess_ns: int) -> None:
+    def classified(self, verdict: Verdict, stages_ms: Mapping[str, float]) -> None:
         """A frame has its verdict; what each stage took."""
-        spent = (preprocess_ns, invoke_ns, postprocess_ns, verdict.latency_ms * 1e6)
-        for stage, ns in zip(STAGES, spent, strict=True):
-            self._times[stage].append(ns / 1e6)
-        if self._drift is not None and verdict.novelty is not None:
+        for stage, spent in stages_ms.items():
+            self._times[stage].append(spent)
+        self._times["total"].append(verdict.latency_ms)
+        supported = verdict.state in (State.CLASS, State.INDETERMINATE)  # a probe in the air is no drift
+        if self._drift is not None and supported and verdict.novelty is not None:
             confidence = max(verdict.probabilities.values())
             self._drift.add(verdict.novelty, confidence, verdict.captured_ns / 1e9)
 
