@@ -1,8 +1,10 @@
 """Calibration: everything that lets a bundle's verdicts abstain, fitted on its patients, written into its contract.
 
-Novelty and views are fitted on *fit* patients. Temperature, conformal sets, the novelty threshold and the exam's rule
-are fitted on *calibrate* patients, and on patients whom neither training nor conversion has met. *Stop* and *gate*
-patients have already chosen something, and rows of ``split`` = ``test`` are kept for judging; none of them is used.
+Novelty and views are fitted on *fit* patients. Temperature, conformal sets, thresholds and the exam rule are fitted on
+*calibrate* patients, and on patients whom neither training nor conversion has met. *Stop* and *gate* patients have
+already chosen something by how well they were read, so they say nothing about probabilities. But no weight and no
+direction was learned from them, and no label of theirs is looked at here: they join the others for the novelty limit
+alone, which few patients would leave to chance. Rows of ``split`` = ``test`` are kept for judging and never used.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ def calibrate(
 
     Args:
         path: ``NAME.cns``.
-        manifest: labelled frames; the bundle knows which patients were *fit* and *calibrate*.
+        manifest: labelled frames; the bundle knows which patients were in which set.
         settings: what is asked for.
         card: writes ``model_card.md`` anew for the calibrated contract; left out, the old card stays.
         threads: CPU threads the engine may use.
@@ -106,8 +108,11 @@ def calibrate(
     with Classifier(plain, engine) as classifier:
         held = classify_rows(classifier, groups.calibrate, "classifying calibration frames", progress)
         fit = classify_rows(classifier, groups.fit, "classifying fit frames", progress) if groups.fit else None
+        chose = None
+        if fit is not None and groups.chose:
+            chose = classify_rows(classifier, groups.chose, "classifying stop and gate frames", progress)
         varied = np.empty((0, 0), np.float32) if fit is None else _varied(classifier, fit, progress)
-    decision, arrays, record = _Fitting(bundle, asked, groups.unknown, held, fit, varied).run()
+    decision, arrays, record = _Fitting(bundle, asked, groups.unknown, held, fit, chose, varied).run()
     contract = replace(bundle.contract, decision=decision)
     record |= {"settings": asdict(asked), "labels_sha256": manifest.sha256}
     files = {"contract.json": json_bytes(contract.to_json()), CALIBRATION: json_bytes(record)}
@@ -125,6 +130,7 @@ class _Groups:
 
     fit: tuple[Row, ...]
     calibrate: tuple[Row, ...]
+    chose: tuple[Row, ...]  # stop and gate
     unknown: frozenset[str]
 
 
@@ -136,6 +142,7 @@ def _groups(bundle: Bundle, manifest: Manifest) -> _Groups:
     return _Groups(
         fit=tuple(row for row in rows if sets[row.patient_id] == "fit"),
         calibrate=tuple(row for row in rows if sets[row.patient_id] == "calibrate" or row.patient_id in unknown),
+        chose=tuple(row for row in rows if sets[row.patient_id] in ("stop", "gate")),
         unknown=unknown,
     )
 
@@ -178,10 +185,11 @@ class _Fitting:
         unknown: frozenset[str],
         held: Outputs,
         fit: Outputs | None,
+        chose: Outputs | None,
         varied: NDArray[np.float32],
     ) -> None:
         self._bundle, self._asked, self._unknown = bundle, asked, unknown
-        self._held, self._fit, self._varied = held, fit, varied
+        self._held, self._fit, self._chose, self._varied = held, fit, chose, varied
         self._names = bundle.contract.class_names
         self._negative = asked.negative or (_NEGATIVE if _NEGATIVE in self._names else None)
         self._warnings: list[str] = []
@@ -218,12 +226,19 @@ class _Fitting:
 
     def _whom(self) -> dict[str, Any]:
         groups = {"fit": self._fit.rows if self._fit else (), "calibrate": self._held.rows}
+        groups["novelty_limit"] = self._limit_rows()
         groups["unknown"] = tuple(row for row in self._held.rows if row.patient_id in self._unknown)
         return {
             "patients": {name: len({row.patient_id for row in rows}) for name, rows in groups.items()},
             "frames": {name: len(rows) for name, rows in groups.items()},
-            "unreadable": [*self._held.unreadable, *(self._fit.unreadable if self._fit else ())],
+            "unreadable": [line for part in (self._held, self._fit, self._chose) if part for line in part.unreadable],
         }
+
+    def _limit_rows(self) -> tuple[Row, ...]:
+        """Of whom the novelty limit is set: nobody without *fit* patients, else all who taught no direction."""
+        if self._fit is None:
+            return ()
+        return self._held.rows + (self._chose.rows if self._chose else ())
 
     def _temperature(self) -> float:
         patients = self._evident_patients()
@@ -268,10 +283,12 @@ class _Fitting:
         if model is None:
             return None, None
         scores = model.score(self._held.embeddings)
-        threshold, enough = fit_threshold(scores, self._held.patients, self._asked.false_alarm)
+        others = model.score(self._chose.embeddings) if self._chose else np.empty(0)
+        patients = [row.patient_id for row in self._limit_rows()]
+        threshold, enough = fit_threshold(np.concatenate([scores, others]), patients, self._asked.false_alarm)
         if not enough:
             needed = fewest_patients(1 - self._asked.false_alarm)
-            self._warnings.append(f"fewer than {needed} calibration patients: the novelty limit is the largest seen")
+            self._warnings.append(f"fewer than {needed} patients for the novelty limit: it is the largest score seen")
         return NoveltyRule(threshold, self._asked.false_alarm), scores
 
     def _views(self, model: NoveltyModel | None) -> ViewRule | None:
