@@ -27,7 +27,7 @@ from edge_cns.data.splits import set_of
 from edge_cns.decision.calibration import fit_temperature, patient_shares
 from edge_cns.decision.conformal import fit_conformal, prediction_set
 from edge_cns.decision.exam_rule import fit_exam_rule
-from edge_cns.decision.novelty import NoveltyModel, fit_novelty, fit_threshold
+from edge_cns.decision.novelty import fit_novelty, fit_threshold, leading
 from edge_cns.decision.quantile import fewest_patients
 from edge_cns.decision.verdict import softmax
 from edge_cns.decision.views import fit_view_threshold, fit_views
@@ -42,6 +42,7 @@ from edge_cns.training.augment import Augmentation, augment
 __all__ = ["CalibrationSettings", "calibrate"]
 
 _VARIANTS = 3  # of each fit frame
+_VIEW_DIRECTIONS = 64  # in which planes are told apart, whatever the classes
 _OTHER_SCANNERS = Augmentation(
     aspect=1.5,
     zoom=(0.65, 1.3),
@@ -203,9 +204,8 @@ class _Fitting:
         temperature = self._temperature()
         probabilities = softmax(self._held.logits, Decision(temperature=temperature))
         conformal = self._conformal(probabilities)
-        model = self._known()
-        novelty, scores = self._novelty(model)
-        views = self._views(model)
+        novelty, scores = self._novelty()
+        views = self._views()
         exam, rules = self._exam(probabilities, conformal, novelty, scores, views)
         decision = Decision(
             calibrated=True,
@@ -267,21 +267,21 @@ class _Fitting:
             )
         return rule
 
-    def _known(self) -> NoveltyModel | None:
-        """Where the embeddings of *fit* patients lie, half by their frames and half by variants of them."""
+    def _known(self, fit: Outputs) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Embeddings of *fit* patients and their weights, half for the frames and half for variants of them."""
+        shares = patient_shares(fit.patients)
+        weights = np.concatenate([shares, np.repeat(shares / _VARIANTS, _VARIANTS)])
+        return np.concatenate([fit.embeddings, self._varied]), weights
+
+    def _novelty(self) -> tuple[NoveltyRule | None, NDArray[np.float64] | None]:
+        """The limit of a supported view, and the scores of the calibration frames."""
         if self._fit is None:
             self._warnings.append("no rows of fit patients: novelty and views were not fitted; give their labels too")
-            return None
-        shares = patient_shares(self._fit.patients)
-        weights = np.concatenate([shares, np.repeat(shares / _VARIANTS, _VARIANTS)])
-        model = fit_novelty(np.concatenate([self._fit.embeddings, self._varied]), weights)
-        self._arrays |= model.to_arrays()
-        return model
-
-    def _novelty(self, model: NoveltyModel | None) -> tuple[NoveltyRule | None, NDArray[np.float64] | None]:
-        """The limit of a supported view, and the scores of the calibration frames."""
-        if model is None:
             return None, None
+        embeddings, weights = self._known(self._fit)
+        labels = self._fit.labels(self._names)
+        model = fit_novelty(embeddings, np.concatenate([labels, np.repeat(labels, _VARIANTS)]), weights)
+        self._arrays |= model.to_arrays()
         scores = model.score(self._held.embeddings)
         others = model.score(self._chose.embeddings) if self._chose else np.empty(0)
         patients = [row.patient_id for row in self._limit_rows()]
@@ -291,12 +291,13 @@ class _Fitting:
             self._warnings.append(f"fewer than {needed} patients for the novelty limit: it is the largest score seen")
         return NoveltyRule(threshold, self._asked.false_alarm), scores
 
-    def _views(self, model: NoveltyModel | None) -> ViewRule | None:
+    def _views(self) -> ViewRule | None:
         """Planes that can be told, where the labels name them."""
-        if model is None or self._fit is None:
+        if self._fit is None or not any(row.plane for row in self._fit.rows):
             return None
+        directions = leading(*self._known(self._fit), _VIEW_DIRECTIONS)
         planes = [row.plane for row in self._fit.rows]
-        found = fit_views(model, self._fit.embeddings, planes, patient_shares(self._fit.patients))
+        found = fit_views(directions, self._fit.embeddings, planes, patient_shares(self._fit.patients))
         if found is None:
             return None
         head, names = found

@@ -168,7 +168,7 @@ class Classifier:
     def _check_arrays(self) -> None:
         """The arrays behind novelty and views must fit the model's embedding."""
         channels, views = self.backend.output("embedding").shape[1], self.contract.decision.views
-        fits = self._novelty is None or self._novelty.directions.shape[1] == channels
+        fits = self._novelty is None or self._novelty.directions.shape[2] == channels
         if self._views is not None and views is not None:
             fits &= self._views.kernel.shape == (len(views.names), channels)
         if not fits:
