@@ -1,4 +1,4 @@
-"""The gate: float against int8, on patients that neither training nor calibration has used.
+"""The gate: float against int8, on patients that neither training nor quantisation has used.
 
 The int8 side is the runtime itself, from the frame on. The statistics are `edge_cns.evaluation.noninferiority`'s.
 """

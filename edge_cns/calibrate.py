@@ -1,8 +1,10 @@
 """Calibration: everything that lets a bundle's verdicts abstain, fitted on its patients, written into its contract.
 
-Novelty and views are fitted on *fit* patients. Temperature, conformal sets, the novelty threshold and the exam's rule
-are fitted on *calibrate* patients, and on patients whom neither training nor conversion has met. *Stop* and *gate*
-patients have already chosen something, and rows of ``split`` = ``test`` are kept for judging; none of them is used.
+Novelty and views are fitted on *fit* patients. Temperature, conformal sets, thresholds and the exam rule are fitted on
+*calibrate* patients, and on patients whom neither training nor conversion has met. *Stop* and *gate* patients have
+already chosen something by how well they were read, so they say nothing about probabilities. But no weight and no
+direction was learned from them, and no label of theirs is looked at here: they join the others for the novelty limit
+alone, which few patients would leave to chance. Rows of ``split`` = ``test`` are kept for judging and never used.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from edge_cns.data.manifest import Manifest, Row
 from edge_cns.data.splits import set_of
 from edge_cns.decision.calibration import fit_temperature, patient_shares
 from edge_cns.decision.conformal import fit_conformal, prediction_set
+from edge_cns.decision.drift import fit_reference
 from edge_cns.decision.exam_rule import fit_exam_rule
-from edge_cns.decision.novelty import NoveltyModel, fit_novelty, fit_threshold
+from edge_cns.decision.novelty import fit_novelty, fit_threshold, leading
 from edge_cns.decision.quantile import fewest_patients
 from edge_cns.decision.verdict import softmax
 from edge_cns.decision.views import fit_view_threshold, fit_views
@@ -40,6 +43,7 @@ from edge_cns.training.augment import Augmentation, augment
 __all__ = ["CalibrationSettings", "calibrate"]
 
 _VARIANTS = 3  # of each fit frame
+_VIEW_DIRECTIONS = 64  # in which planes are told apart, whatever the classes
 _OTHER_SCANNERS = Augmentation(
     aspect=1.5,
     zoom=(0.65, 1.3),
@@ -84,7 +88,7 @@ def calibrate(
 
     Args:
         path: ``NAME.cns``.
-        manifest: labelled frames; the bundle knows which patients were *fit* and *calibrate*.
+        manifest: labelled frames; the bundle knows which patients were in which set.
         settings: what is asked for.
         card: writes ``model_card.md`` anew for the calibrated contract; left out, the old card stays.
         threads: CPU threads the engine may use.
@@ -106,8 +110,11 @@ def calibrate(
     with Classifier(plain, engine) as classifier:
         held = classify_rows(classifier, groups.calibrate, "classifying calibration frames", progress)
         fit = classify_rows(classifier, groups.fit, "classifying fit frames", progress) if groups.fit else None
+        chose = None
+        if fit is not None and groups.chose:
+            chose = classify_rows(classifier, groups.chose, "classifying stop and gate frames", progress)
         varied = np.empty((0, 0), np.float32) if fit is None else _varied(classifier, fit, progress)
-    decision, arrays, record = _Fitting(bundle, asked, groups.unknown, held, fit, varied).run()
+    decision, arrays, record = _Fitting(bundle, asked, groups.unknown, held, fit, chose, varied).run()
     contract = replace(bundle.contract, decision=decision)
     record |= {"settings": asdict(asked), "labels_sha256": manifest.sha256}
     files = {"contract.json": json_bytes(contract.to_json()), CALIBRATION: json_bytes(record)}
@@ -125,6 +132,7 @@ class _Groups:
 
     fit: tuple[Row, ...]
     calibrate: tuple[Row, ...]
+    chose: tuple[Row, ...]  # stop and gate
     unknown: frozenset[str]
 
 
@@ -136,6 +144,7 @@ def _groups(bundle: Bundle, manifest: Manifest) -> _Groups:
     return _Groups(
         fit=tuple(row for row in rows if sets[row.patient_id] == "fit"),
         calibrate=tuple(row for row in rows if sets[row.patient_id] == "calibrate" or row.patient_id in unknown),
+        chose=tuple(row for row in rows if sets[row.patient_id] in ("stop", "gate")),
         unknown=unknown,
     )
 
@@ -178,10 +187,11 @@ class _Fitting:
         unknown: frozenset[str],
         held: Outputs,
         fit: Outputs | None,
+        chose: Outputs | None,
         varied: NDArray[np.float32],
     ) -> None:
         self._bundle, self._asked, self._unknown = bundle, asked, unknown
-        self._held, self._fit, self._varied = held, fit, varied
+        self._held, self._fit, self._chose, self._varied = held, fit, chose, varied
         self._names = bundle.contract.class_names
         self._negative = asked.negative or (_NEGATIVE if _NEGATIVE in self._names else None)
         self._warnings: list[str] = []
@@ -195,9 +205,8 @@ class _Fitting:
         temperature = self._temperature()
         probabilities = softmax(self._held.logits, Decision(temperature=temperature))
         conformal = self._conformal(probabilities)
-        model = self._known()
-        novelty, scores = self._novelty(model)
-        views = self._views(model)
+        novelty, scores = self._novelty()
+        views = self._views()
         exam, rules = self._exam(probabilities, conformal, novelty, scores, views)
         decision = Decision(
             calibrated=True,
@@ -212,18 +221,36 @@ class _Fitting:
             "temperature": temperature,
             "rule": exam.aggregation.rule,
             "rules": rules,
+            "drift": self._drift_reference(probabilities, novelty, scores),
             "warnings": self._warnings,
         }
         return decision, self._arrays, record
 
+    def _drift_reference(
+        self, probabilities: NDArray[np.float64], novelty: NoveltyRule | None, scores: NDArray[np.float64] | None
+    ) -> dict[str, Any] | None:
+        """What supported frames of calibration patients look like, for the device to compare its own with."""
+        if novelty is None or scores is None:
+            return None
+        kept = scores <= novelty.threshold
+        patients = [p for p, shown in zip(self._held.patients, kept, strict=True) if shown]
+        return fit_reference(scores[kept], probabilities[kept].max(axis=1), patient_shares(patients)).to_json()
+
     def _whom(self) -> dict[str, Any]:
         groups = {"fit": self._fit.rows if self._fit else (), "calibrate": self._held.rows}
+        groups["novelty_limit"] = self._limit_rows()
         groups["unknown"] = tuple(row for row in self._held.rows if row.patient_id in self._unknown)
         return {
             "patients": {name: len({row.patient_id for row in rows}) for name, rows in groups.items()},
             "frames": {name: len(rows) for name, rows in groups.items()},
-            "unreadable": [*self._held.unreadable, *(self._fit.unreadable if self._fit else ())],
+            "unreadable": [line for part in (self._held, self._fit, self._chose) if part for line in part.unreadable],
         }
+
+    def _limit_rows(self) -> tuple[Row, ...]:
+        """Of whom the novelty limit is set: nobody without *fit* patients, else all who taught no direction."""
+        if self._fit is None:
+            return ()
+        return self._held.rows + (self._chose.rows if self._chose else ())
 
     def _temperature(self) -> float:
         patients = self._evident_patients()
@@ -252,34 +279,37 @@ class _Fitting:
             )
         return rule
 
-    def _known(self) -> NoveltyModel | None:
-        """Where the embeddings of *fit* patients lie, half by their frames and half by variants of them."""
+    def _known(self, fit: Outputs) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Embeddings of *fit* patients and their weights, half for the frames and half for variants of them."""
+        shares = patient_shares(fit.patients)
+        weights = np.concatenate([shares, np.repeat(shares / _VARIANTS, _VARIANTS)])
+        return np.concatenate([fit.embeddings, self._varied]), weights
+
+    def _novelty(self) -> tuple[NoveltyRule | None, NDArray[np.float64] | None]:
+        """The limit of a supported view, and the scores of the calibration frames."""
         if self._fit is None:
             self._warnings.append("no rows of fit patients: novelty and views were not fitted; give their labels too")
-            return None
-        shares = patient_shares(self._fit.patients)
-        weights = np.concatenate([shares, np.repeat(shares / _VARIANTS, _VARIANTS)])
-        model = fit_novelty(np.concatenate([self._fit.embeddings, self._varied]), weights)
-        self._arrays |= model.to_arrays()
-        return model
-
-    def _novelty(self, model: NoveltyModel | None) -> tuple[NoveltyRule | None, NDArray[np.float64] | None]:
-        """The limit of a supported view, and the scores of the calibration frames."""
-        if model is None:
             return None, None
+        embeddings, weights = self._known(self._fit)
+        labels = self._fit.labels(self._names)
+        model = fit_novelty(embeddings, np.concatenate([labels, np.repeat(labels, _VARIANTS)]), weights)
+        self._arrays |= model.to_arrays()
         scores = model.score(self._held.embeddings)
-        threshold, enough = fit_threshold(scores, self._held.patients, self._asked.false_alarm)
+        others = model.score(self._chose.embeddings) if self._chose else np.empty(0)
+        patients = [row.patient_id for row in self._limit_rows()]
+        threshold, enough = fit_threshold(np.concatenate([scores, others]), patients, self._asked.false_alarm)
         if not enough:
             needed = fewest_patients(1 - self._asked.false_alarm)
-            self._warnings.append(f"fewer than {needed} calibration patients: the novelty limit is the largest seen")
+            self._warnings.append(f"fewer than {needed} patients for the novelty limit: it is the largest score seen")
         return NoveltyRule(threshold, self._asked.false_alarm), scores
 
-    def _views(self, model: NoveltyModel | None) -> ViewRule | None:
+    def _views(self) -> ViewRule | None:
         """Planes that can be told, where the labels name them."""
-        if model is None or self._fit is None:
+        if self._fit is None or not any(row.plane for row in self._fit.rows):
             return None
+        directions = leading(*self._known(self._fit), _VIEW_DIRECTIONS)
         planes = [row.plane for row in self._fit.rows]
-        found = fit_views(model, self._fit.embeddings, planes, patient_shares(self._fit.patients))
+        found = fit_views(directions, self._fit.embeddings, planes, patient_shares(self._fit.patients))
         if found is None:
             return None
         head, names = found

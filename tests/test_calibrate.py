@@ -14,7 +14,7 @@ from edge_cns.bundle import CALIBRATION, DECISION, read_bundle, strip
 from edge_cns.calibrate import CalibrationSettings, calibrate
 from edge_cns.data.manifest import read_manifest
 from edge_cns.errors import BadInputError
-from tests.trained import PATIENTS, Trained, draw_frame
+from tests.trained import PATIENTS, Trained, draw_frame, draw_stripes
 
 
 @pytest.fixture(scope="session")
@@ -48,22 +48,29 @@ def test_everything_is_fitted_on_the_patients_it_is_for(calibrated):
     bundle = read_bundle(calibrated)
     decision, record = bundle.contract.decision, json.loads(bundle.files[CALIBRATION])
     assert decision.calibrated
-    assert record["patients"] == {"fit": PATIENTS["fit"], "calibrate": PATIENTS["calibrate"], "unknown": 0}
+    limit = PATIENTS["calibrate"] + PATIENTS["stop"] + PATIENTS["gate"]
+    assert record["patients"] == {
+        "fit": PATIENTS["fit"],
+        "calibrate": PATIENTS["calibrate"],
+        "novelty_limit": limit,
+        "unknown": 0,
+    }
+    assert record["frames"]["novelty_limit"] == 3 * limit
     assert record["temperature"] == decision.temperature
     assert record["rule"] == decision.exam.aggregation.rule
     assert decision.conformal.pooled == bundle.contract.class_names, "two patients a class are too few"
     assert any("fewer than 9 calibration patients of bars, coarse, fine" in text for text in record["warnings"])
-    assert any("fewer than 19 calibration patients: the novelty limit" in text for text in record["warnings"])
+    assert not any("novelty limit" in text for text in record["warnings"]), "39 patients are enough for it"
     assert decision.views is None, "the labels have no plane"
     assert decision.exam.negative is None, "no class is called normal"
 
 
 def test_the_runtime_applies_it(calibrated, fresh):
     frame = draw_frame("bars", np.random.default_rng(1234))
-    noise = np.random.default_rng(0).integers(0, 256, (90, 90), np.uint8)
+    stripes = draw_stripes(4)
     with edge_cns.load(calibrated) as classifier:
         verdict = classifier.classify(frame)
-        strange = classifier.classify(noise)
+        strange = classifier.classify(stripes)
         assert "uncalibrated" not in classifier.remarks
         limit = classifier.contract.decision.novelty.threshold
     assert verdict.calibrated
@@ -74,7 +81,7 @@ def test_the_runtime_applies_it(calibrated, fresh):
     assert strange.reason.startswith("not a supported view (novelty")
     assert sum(strange.probabilities.values()) == pytest.approx(1)
     with edge_cns.load(fresh) as classifier:
-        assert classifier.classify(noise).state is edge_cns.State.CLASS, "without calibration nothing abstains"
+        assert classifier.classify(stripes).state is edge_cns.State.CLASS, "without calibration nothing abstains"
         assert "uncalibrated" in classifier.remarks
 
 
@@ -89,12 +96,37 @@ def test_rows_kept_for_testing_change_nothing(trained, calibrated, fresh, tmp_pa
 
 
 @pytest.mark.parametrize("split", ["stop", "gate"])
-def test_patients_that_chose_something_change_nothing(trained, calibrated, fresh, tmp_path, split):
+def test_labels_of_patients_that_chose_something_change_nothing(trained, calibrated, fresh, tmp_path, split):
     def wrong(row):
         return row | ({"label": "fine"} if row["split"] == split else {})
 
     calibrate(fresh, read_manifest(labels_with(trained, tmp_path / "labels.csv", wrong)))
     assert read_bundle(fresh).contract == read_bundle(calibrated).contract
+
+
+@pytest.mark.parametrize("split", ["stop", "gate"])
+def test_their_frames_move_the_novelty_limit_and_no_other_fit(trained, calibrated, fresh, tmp_path, split):
+    stripes = tmp_path / "stripes.png"
+    stripes.write_bytes(cv2.imencode(".png", draw_stripes(4))[1].tobytes())
+
+    def strange(row):
+        return row | ({"path": str(stripes)} if row["split"] == split else {})
+
+    calibrate(fresh, read_manifest(labels_with(trained, tmp_path / "labels.csv", strange)))
+    theirs, ours = read_bundle(fresh), read_bundle(calibrated)
+    assert theirs.contract.decision.novelty.threshold > ours.contract.decision.novelty.threshold
+    assert theirs.files[DECISION] == ours.files[DECISION], "no direction was learned from them"
+    assert theirs.contract.decision.temperature == ours.contract.decision.temperature
+    assert theirs.contract.decision.conformal == ours.contract.decision.conformal
+
+
+def test_few_patients_for_the_novelty_limit_are_said(trained, fresh, tmp_path):
+    labels = labels_with(
+        trained, tmp_path / "labels.csv", lambda row: row if row["split"] not in ("stop", "gate") else None
+    )
+    record = calibrate(fresh, read_manifest(labels))
+    assert record["patients"]["novelty_limit"] == PATIENTS["calibrate"]
+    assert any("fewer than 19 patients for the novelty limit" in text for text in record["warnings"])
 
 
 def test_patients_whom_the_bundle_does_not_know_calibrate_too(trained, fresh, tmp_path):
@@ -116,6 +148,7 @@ def test_without_fit_rows_novelty_is_left_out_and_said(trained, calibrated, fres
     for path in (fresh, tmp_path / "twice.cns"):
         record = calibrate(path, read_manifest(labels))
         assert any("no rows of fit patients" in text for text in record["warnings"])
+        assert record["patients"]["novelty_limit"] == 0
         bundle = read_bundle(path)
         assert bundle.contract.decision.novelty is None
         assert DECISION not in bundle.files, "arrays of an earlier calibration are gone"

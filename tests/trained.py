@@ -22,7 +22,18 @@ from edge_cns.data.manifest import read_manifest
 from edge_cns.training.augment import Augmentation
 from edge_cns.training.run import FinishedRun, Settings, read_run
 
-__all__ = ["CLASSES", "PATIENTS", "SETTINGS", "SIZE", "Trained", "draw_frame", "small_network", "trained", "write_set"]
+__all__ = [
+    "CLASSES",
+    "PATIENTS",
+    "SETTINGS",
+    "SIZE",
+    "Trained",
+    "draw_frame",
+    "draw_stripes",
+    "small_network",
+    "trained",
+    "write_set",
+]
 
 CLASSES = ("bars", "coarse", "fine")
 SIZE = 64
@@ -98,6 +109,11 @@ def draw_frame(label: str, rng: np.random.Generator) -> np.ndarray:
         rows = np.sin(np.arange(shape[0]) * rng.uniform(0.6, 0.9) + rng.uniform(0, 6))
         speckle *= 1 + 0.2 * rows[:, None]
     return np.clip(speckle / speckle.mean() * rng.uniform(50, 90), 10, 255).astype(np.uint8)
+
+
+def draw_stripes(width: int) -> np.ndarray:
+    """``(90, 90)`` uint8, black and white: like no class, while noise is a speckle of a kind."""
+    return np.tile(np.where(np.arange(90) // width % 2, 255, 0).astype(np.uint8), (90, 1))
 
 
 def write_set(folder: Path, *, frames: int = 3, seed: int = 0) -> Path:

@@ -102,7 +102,9 @@ def _text(bundle: Path, record: dict[str, Any]) -> str:
         f"{bundle}: calibrated on {frames['calibrate']} frames of {patients['calibrate']} patients"
         + (f", {patients['unknown']} of them unknown to the bundle" if patients["unknown"] else ""),
         f"  temperature  {record['temperature']:.3f}",
-        f"  novelty      fitted on {patients['fit']} patients" if patients["fit"] else "  novelty      not fitted",
+        f"  novelty      fitted on {patients['fit']} patients, limit set by {patients['novelty_limit']}"
+        if patients["fit"]
+        else "  novelty      not fitted",
     ]
     rules = ", ".join(f"{name} {value:.3f}" for name, value in record["rules"].items())
     lines.append(f"  exam rule    {record['rule']} (balanced accuracy on calibration exams: {rules})")

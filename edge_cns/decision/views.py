@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.decision.novelty import NoveltyModel, unit
+from edge_cns.decision.novelty import unit
 from edge_cns.errors import BadInputError
 
 __all__ = ["ViewModel", "fit_view_threshold", "fit_views"]
@@ -52,12 +52,15 @@ class ViewModel:
 
 
 def fit_views(
-    model: NoveltyModel, embeddings: NDArray[np.float32], planes: Sequence[str], weights: NDArray[np.float64]
+    directions: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    planes: Sequence[str],
+    weights: NDArray[np.float64],
 ) -> tuple[ViewModel, tuple[str, ...]] | None:
     """Fit a linear discriminant with a shrunken common covariance (Friedman 1989, J. Am. Stat. Assoc. 84:165).
 
     Args:
-        model: its directions are those in which planes are told apart.
+        directions: ``(k, C)``, orthonormal, in which planes are told apart.
         embeddings: ``(N, C)`` of *fit* patients.
         planes: N names; empty where it was not recorded.
         weights: ``(N,)`` of the embeddings.
@@ -69,7 +72,7 @@ def fit_views(
     names = tuple(sorted({plane for plane in planes if plane}))
     if len(names) < 2:
         return None
-    places = (unit(embeddings[recorded]) @ model.directions.T).astype(np.float64)
+    places = (unit(embeddings[recorded]) @ directions.T).astype(np.float64)
     index = np.array([names.index(plane) for plane in planes if plane])
     shares = weights[recorded]
     means = np.stack([np.average(places[index == v], axis=0, weights=shares[index == v]) for v in range(len(names))])
@@ -79,7 +82,7 @@ def fit_views(
     covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * np.trace(covariance) / size * np.eye(size)
     kernel = np.linalg.solve(covariance, means.T).T
     bias = -0.5 * (kernel * means).sum(axis=1)
-    head = ViewModel((kernel @ model.directions).astype(np.float32), bias.astype(np.float32))
+    head = ViewModel((kernel @ directions).astype(np.float32), bias.astype(np.float32))
     return head, names
 
 

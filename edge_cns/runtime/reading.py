@@ -113,7 +113,7 @@ class Reading:
 
     def _check_arrays(self, channels: int) -> None:
         views = self._decision.views
-        fits = self._novelty is None or self._novelty.directions.shape[1] == channels
+        fits = self._novelty is None or self._novelty.directions.shape[2] == channels
         if self._views is not None and views is not None:
             fits &= self._views.kernel.shape == (len(views.names), channels)
         if not fits:

@@ -12,7 +12,7 @@ from benchmarks.novelty import DRAWN, drawn, main
 from edge_cns.calibrate import calibrate
 from edge_cns.data.manifest import read_manifest
 from edge_cns.frames import Frame
-from tests.trained import PATIENTS, Trained, draw_frame
+from tests.trained import PATIENTS, Trained, draw_frame, draw_stripes
 
 
 @pytest.fixture
@@ -36,8 +36,7 @@ def test_held_out_patients_against_everything_else(trained: Trained, calibrated:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     for i in range(4):
-        pixels = np.random.default_rng(i).integers(0, 256, (80, 80), np.uint8)
-        (folder / f"{i}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        (folder / f"{i}.png").write_bytes(cv2.imencode(".png", draw_stripes(3 + i))[1].tobytes())
     arguments = [str(calibrated), str(trained.labels), "--other", f"elsewhere={folder}"]
     assert main([*arguments, "--plot", str(tmp_path / "plot.png"), "--json"]) == 0
     block = json.loads(capsys.readouterr().out)

@@ -4,11 +4,10 @@ import shutil
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from edge_cns.bundle import read_bundle
-from tests.trained import PATIENTS, Trained
+from tests.trained import PATIENTS, Trained, draw_stripes
 
 
 @pytest.fixture
@@ -22,6 +21,8 @@ def test_it_says_what_was_fitted_on_whom(trained: Trained, fresh: Path, cli) -> 
     first, *rest = outcome.out.splitlines()
     assert first == f"{fresh}: calibrated on {3 * PATIENTS['calibrate']} frames of {PATIENTS['calibrate']} patients"
     assert [line.split()[0] for line in rest[:3]] == ["temperature", "novelty", "exam"]
+    limit = PATIENTS["calibrate"] + PATIENTS["stop"] + PATIENTS["gate"]
+    assert rest[1] == f"  novelty      fitted on {PATIENTS['fit']} patients, limit set by {limit}"
     assert all(line.startswith("  WARNING") for line in rest[3:])
     card = read_bundle(fresh).files["model_card.md"].decode()
     assert "Temperature" in card
@@ -40,9 +41,8 @@ def test_json_is_the_record(trained: Trained, fresh: Path, cli) -> None:
 
 
 def test_predict_speaks_of_what_it_holds_back(trained: Trained, fresh: Path, tmp_path: Path, cli) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (90, 90), np.uint8)
-    frame_file = tmp_path / "noise.png"
-    frame_file.write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    frame_file = tmp_path / "stripes.png"
+    frame_file.write_bytes(cv2.imencode(".png", draw_stripes(4))[1].tobytes())
     assert cli("calibrate", fresh, trained.labels).status == 0
     outcome = cli("predict", fresh, frame_file)
     assert outcome.status == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from edge_cns.decision.novelty import fit_novelty, unit
+from edge_cns.decision.novelty import leading, unit
 from edge_cns.decision.views import ViewModel, fit_view_threshold, fit_views
 from edge_cns.errors import BadInputError
 
@@ -21,7 +21,7 @@ def drawn(n: int, seed: int, *, noise: float = 1.0) -> tuple[np.ndarray, np.ndar
 @pytest.fixture(scope="module")
 def fitted():
     embeddings, index = drawn(300, 0)
-    directions = fit_novelty(embeddings, np.ones(300))
+    directions = leading(embeddings, np.ones(300), 64)
     return directions, fit_views(directions, embeddings, [PLANES[i] for i in index], np.ones(300))
 
 
@@ -39,7 +39,7 @@ def test_planes_of_new_frames(fitted):
 def test_it_is_sklearns_discriminant_with_that_covariance(fitted):
     directions, (head, _) = fitted
     embeddings, index = drawn(300, 0)
-    places = (unit(embeddings) @ directions.directions.T).astype(np.float64)
+    places = (unit(embeddings) @ directions.T).astype(np.float64)
 
     class Shrunken:
         def fit(self, own):
@@ -51,7 +51,7 @@ def test_it_is_sklearns_discriminant_with_that_covariance(fitted):
     theirs = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=Shrunken(), priors=np.full(3, 1 / 3))
     theirs.fit(places, index)
     fresh, _ = drawn(60, 2, noise=3.0)
-    expected = theirs.predict_proba((unit(fresh) @ directions.directions.T).astype(np.float64))
+    expected = theirs.predict_proba((unit(fresh) @ directions.T).astype(np.float64))
     # Theirs shrinks the covariance of each class and averages; classes are equally frequent, so that is the same.
     np.testing.assert_allclose(head.probabilities(fresh), expected, atol=2e-3)
 
