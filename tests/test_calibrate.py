@@ -67,7 +67,7 @@ def test_everything_is_fitted_on_the_patients_it_is_for(calibrated):
 
 def test_the_runtime_applies_it(calibrated, fresh):
     frame = draw_frame("bars", np.random.default_rng(1234))
-    stripes = draw_stripes(4)
+    stripes = edge_cns.Frame(draw_stripes(4), region=edge_cns.Region(0, 0, 90, 90))
     with edge_cns.load(calibrated) as classifier:
         verdict = classifier.classify(frame)
         strange = classifier.classify(stripes)
