@@ -32,6 +32,7 @@ _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _PALETTE = "PALETTE COLOR"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _UNDAMAGED = "copy it again from its source"
+_DECODER = "install a decoder for it (pydicom's handbook lists them), or store the file uncompressed"
 _SMALLEST_REGION = MIN_SIDE // 2
 _RESCALE = (("Slope", 1.0), ("Intercept", 0.0))
 _CENTIMETRES, _TWO_DIMENSIONAL, _TISSUE = 3, 1, 1
@@ -70,10 +71,9 @@ def decode_dicom(data: bytes, name: str, *, number: int | None = None, sequence:
         MissingExtraError: pydicom is not installed.
     """
     require("pydicom.pixels", "dicom")
-    if _DEFLATED in data[:4096]:  # inflating is unbounded, and images are never written so
-        raise BadInputError(f"{name} is deflated DICOM, which is not read; store it uncompressed")
-    with _discreet():
+    with discreet():
         try:
+            refuse_deflated(data)
             return _decode(data, name, number, sequence)
         except BadInputError as error:
             raise BadInputError(f"{name} {error}") from None
@@ -82,7 +82,7 @@ def decode_dicom(data: bytes, name: str, *, number: int | None = None, sequence:
 
 
 @contextmanager
-def _discreet() -> Iterator[None]:
+def discreet() -> Iterator[None]:
     """Hold back what pydicom warns and logs of odd values: it quotes them."""
     logger = logging.getLogger("pydicom")
     with _one_at_a_time, warnings.catch_warnings():
@@ -95,11 +95,22 @@ def _discreet() -> Iterator[None]:
             logger.setLevel(before)
 
 
+def refuse_deflated(start: bytes) -> None:
+    """Refuse deflated DICOM by its first 4096 bytes: inflating is unbounded, and images are never written so."""
+    if _DEFLATED in start[:4096]:
+        raise BadInputError("is deflated DICOM, which is not read; store it uncompressed")
+
+
 def _decode(data: bytes, name: str, number: int | None, sequence: int) -> Frame:
     dataset = require("pydicom", "dicom").dcmread(io.BytesIO(data), force=True)
-    _check(dataset)
+    check_header(dataset)
     index = _index(dataset, name, number)
     stored = _stored(dataset, index)
+    return as_frame(dataset, index, stored, sequence)
+
+
+def as_frame(dataset: Any, index: int, stored: NDArray[Any], sequence: int = 0) -> Frame:
+    """Stored values of one frame as a viewer would show them, with region and spacing."""
     photometric = dataset.PhotometricInterpretation
     if photometric in _GREY:
         pixels = _grey(dataset, index, stored)
@@ -113,7 +124,7 @@ def _decode(data: bytes, name: str, number: int | None, sequence: int) -> Frame:
     return Frame(pixels, sequence=sequence, mm_per_pixel=spacing or _spacing(dataset, index), region=region)
 
 
-def _check(dataset: Any) -> None:
+def check_header(dataset: Any) -> None:
     """Refuse what holds no image that can be a frame, before any decoder allocates memory for it.
 
     As everywhere below, the text of an error starts with a verb, for the name of the file to stand before it.
@@ -145,28 +156,37 @@ def _index(dataset: Any, name: str, number: int | None) -> int:
     return (number or 1) - 1
 
 
-def _stored(dataset: Any, index: int) -> NDArray[Any]:
-    """Stored values of one frame: ``(H, W)``, or ``(H, W, 3)`` RGB whatever colour space they were stored in."""
+def check_decoder(dataset: Any) -> None:
+    """Refuse a compression that cannot be decoded here; a data set without the header of a file gets its encoding."""
     uid = require("pydicom.uid", "dicom")
-    pixels = require("pydicom.pixels", "dicom")
-    if "TransferSyntaxUID" not in dataset.file_meta:  # a data set without the header of a file
+    if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         plain = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
         dataset.file_meta.TransferSyntaxUID = plain if little else uid.ExplicitVRBigEndian
     syntax = dataset.file_meta.TransferSyntaxUID
-    mend = "install a decoder for it (pydicom's handbook lists them), or store the file uncompressed"
     try:
-        available = pixels.get_decoder(syntax).is_available
+        available = require("pydicom.pixels", "dicom").get_decoder(syntax).is_available
     except NotImplementedError:
         available = False
     if not available:
-        raise BadInputError(f"is compressed as {syntax.name}, which cannot be decoded here; {mend}")
+        raise BadInputError(f"is compressed as {syntax.name}, which cannot be decoded here; {_DECODER}")
+
+
+def undecodable(dataset: Any) -> BadInputError:
+    """Why a frame that ought to be decoded was not."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_compressed:
+        return BadInputError(f"is damaged, or a variant of {syntax.name} that is not decoded here; {_DECODER}")
+    return BadInputError(f"is cut short or damaged (DICOM); {_UNDAMAGED}")
+
+
+def _stored(dataset: Any, index: int) -> NDArray[Any]:
+    """Stored values of one frame: ``(H, W)``, or ``(H, W, 3)`` RGB whatever colour space they were stored in."""
+    check_decoder(dataset)
     try:
-        return np.asarray(pixels.pixel_array(dataset, index=index))
+        return np.asarray(require("pydicom.pixels", "dicom").pixel_array(dataset, index=index))
     except Exception:
-        if syntax.is_compressed:
-            raise BadInputError(f"is damaged, or a variant of {syntax.name} that is not decoded here; {mend}") from None
-        raise BadInputError(f"is cut short or damaged (DICOM); {_UNDAMAGED}") from None
+        raise undecodable(dataset) from None
 
 
 def _grey(dataset: Any, index: int, stored: NDArray[Any]) -> NDArray[Any]:

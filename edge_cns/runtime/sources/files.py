@@ -1,80 +1,65 @@
-"""Frames from a clip, an image, or a folder of images, in order, as fast as they are asked for."""
+"""``file://`` and plain paths: told apart into clips, images, folders of images, and DICOM."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote
 
-import cv2
-import numpy as np
-
-from edge_cns.data.images import IMAGE_SUFFIXES, read_image
+from edge_cns.data.dicom import is_dicom
+from edge_cns.data.images import IMAGE_SUFFIXES
 from edge_cns.errors import BadInputError
-from edge_cns.frames import Frame, FrameSource
-from edge_cns.quiet import quiet_stderr
+from edge_cns.frames import FrameSource
+from edge_cns.runtime.sources.clip import ClipFilm
+from edge_cns.runtime.sources.dicom import DICOM_SUFFIXES, DicomFilm
+from edge_cns.runtime.sources.images import ImageFilm
+from edge_cns.runtime.sources.playback import PLAYBACK_OPTIONS, Film, play
+from edge_cns.runtime.sources.uri import Options, local_path, one_line, scheme_of, split_uri
 
-__all__ = ["ClipFile", "ImageFiles", "open_files"]
+__all__ = ["open_files"]
+
+_MAGIC_BYTES = 132  # preamble and prefix of DICOM
 
 
 def open_files(uri: str, *, live: bool = False) -> FrameSource:
-    """Open ``file:///PATH`` or a plain path: an image, a folder of images, or a clip.
+    """Open ``file:///PATH?loop=1&rate=native|max|FPS`` or a plain path: an image, a folder of images, or a clip.
+
+    A plain path has no options, so that it may hold any character.
 
     Raises:
-        BadInputError: nothing there, no images in the folder, or no clip that OpenCV can decode.
+        BadInputError: nothing there, no images in the folder, no clip of which a frame can be decoded, or an option
+            that cannot be used.
     """
-    if uri.startswith("file://") and not uri.startswith(("file:///", "file://localhost/")):
-        raise BadInputError(f"{uri} names a host; give file:///PATH with three slashes, or a plain path")
-    path = Path(unquote(uri.removeprefix("file://").removeprefix("localhost")) if uri.startswith("file://") else uri)
+    if scheme_of(uri):
+        rest, options = split_uri(uri, PLAYBACK_OPTIONS)
+        path = local_path(uri, rest)
+    else:
+        path, options = Path(uri), Options(one_line(uri), PLAYBACK_OPTIONS)
+    try:
+        film = _film(path)
+    except OSError as error:
+        raise BadInputError(
+            f"{one_line(str(path))} cannot be read ({error.strerror}); check its name and permissions"
+        ) from None
+    try:
+        return play(film, options, live=live)
+    except BadInputError:
+        film.close()
+        raise
+
+
+def _film(path: Path) -> Film:
     if path.is_dir():
         images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         if not images:
             raise BadInputError(f"{path} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}); give a folder that has")
-        return ImageFiles(images)
+        if all(image.suffix.lower() in DICOM_SUFFIXES for image in images):
+            return DicomFilm(images)
+        return ImageFilm(images)
     if not path.exists():
-        raise BadInputError(f"{path} does not exist; give a clip, an image or a folder of images")
-    return ImageFiles([path]) if path.suffix.lower() in IMAGE_SUFFIXES else ClipFile(path)
-
-
-class ImageFiles:
-    """Images in the order given, each captured when it is read."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-
-    def __iter__(self) -> Iterator[Frame]:
-        for sequence, path in enumerate(self._paths):
-            yield replace(read_image(path), captured_ns=time.monotonic_ns(), sequence=sequence)
-
-    def close(self) -> None:
-        """End the iteration."""
-        self._paths = []
-
-
-class ClipFile:
-    """A video file, decoded by OpenCV's FFmpeg.
-
-    Raises:
-        BadInputError: OpenCV cannot decode it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        with quiet_stderr():
-            self._capture = cv2.VideoCapture(str(path))
-        if not self._capture.isOpened():
-            raise BadInputError(f"{path} is no clip that can be decoded; give an MP4, AVI or image")
-
-    def __iter__(self) -> Iterator[Frame]:
-        sequence = 0
-        while True:
-            read, pixels = self._capture.read()
-            if not read:
-                return
-            yield Frame(np.asarray(pixels, np.uint8), time.monotonic_ns(), sequence)
-            sequence += 1
-
-    def close(self) -> None:
-        """Release the file."""
-        self._capture.release()
+        raise BadInputError(f"{one_line(str(path))} does not exist; give a clip, an image or a folder of images")
+    if not path.is_file():
+        raise BadInputError(f"{one_line(str(path))} is not a regular file; give a clip, an image or a folder of images")
+    with path.open("rb") as file:
+        magic = file.read(_MAGIC_BYTES)
+    if is_dicom(magic):
+        return DicomFilm([path])
+    return ImageFilm([path]) if path.suffix.lower() in IMAGE_SUFFIXES else ClipFilm(path)

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What only the tests against real peers need, on Debian or Ubuntu; tests whose peer is absent skip and say so.
+# Usage, as root: tests/peers/install.sh
+set -euo pipefail
+packages=(
+  # An RTSP server, driven from the system's Python: tests/peers/rtsp_server.py
+  python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly
+  glib-networking openssl # for rtsps://
+  # An OpenCV that was built with GStreamer, for gst://; PyPI's is not
+  python3-opencv
+  # The operator's page in a browser
+  chromium chromium-driver
+)
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -q -y --no-install-recommends "${packages[@]}"
