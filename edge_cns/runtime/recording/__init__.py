@@ -1,0 +1,1 @@
+"""Recordings of live sessions: kept sealed on a disk, and replayed to the bit."""
