@@ -33,6 +33,16 @@ __all__ = ["command"]
     help="When frames come too fast: keep the newest, or make the source wait.",
 )
 @click.option("--max-fps", type=float, metavar="N", help="Most frames to classify a second.")
+@click.option("--record", type=PATH, metavar="DIR", help="Keep frames, outputs and verdicts; for edge-cns replay.")
+@click.option("--record-key", type=PATH, metavar="FILE", help="Key that seals the recording.")
+@click.option(
+    "--record-limit-mb",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Size from which the oldest part of the recording is deleted.",
+)
+@click.option("--allow-plaintext", is_flag=True, help="Record without a key: anybody can look at it.")
 @click.option(
     "--log",
     "log_format",
@@ -52,6 +62,10 @@ def command(
     allow_fallback: bool,
     policy: str,
     max_fps: float | None,
+    record: Path | None,
+    record_key: Path | None,
+    record_limit_mb: int,
+    allow_plaintext: bool,
     log_format: str,
     threads: int,
     require_proof: bool,
@@ -81,6 +95,10 @@ def command(
         policy="every" if policy == "every" else "latest",
         max_fps=max_fps,
         require_proof=require_proof,
+        record=record,
+        record_key=record_key,
+        record_limit_mb=record_limit_mb,
+        allow_plaintext=allow_plaintext,
     )
     run_session(bundle, settings, _stop_by_signal)
 

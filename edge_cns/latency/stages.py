@@ -15,11 +15,11 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.data.phantom import CLASSES, draw_patient, render
+from edge_cns.data.phantom.cart import cart_screen
 from edge_cns.errors import BadInputError, OperationError, OperationTimeoutError
 from edge_cns.frames import Frame
 from edge_cns.latency.environment import environment, memory
@@ -129,15 +129,10 @@ def cold_start(path: Path, *, threads: int = 1) -> dict[str, float]:
 
 def cart_frames() -> list[Frame]:
     """Screens of a cart: 1920x1080 grey, a phantom fan of about 1000x900 px in the middle, text beside it."""
-    frames = []
-    for i, name in enumerate(CLASSES[:4]):
-        fan = cv2.resize(render(draw_patient(name, seed=i), "transthalamic", view=i).pixels, (1000, 900))
-        screen = np.zeros((1080, 1920), np.uint8)
-        screen[90:990, 460:1460] = fan
-        for row, text in enumerate(("PHANTOM", "MI 1.1  TIb 0.4", "13 cm  28 Hz")):
-            cv2.putText(screen, text, (40, 140 + 40 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 220, 2)
-        frames.append(Frame(screen, sequence=i))
-    return frames
+    pictures = [
+        render(draw_patient(name, seed=i), "transthalamic", view=i).pixels for i, name in enumerate(CLASSES[:4])
+    ]
+    return [Frame(cart_screen(picture), sequence=i) for i, picture in enumerate(pictures)]
 
 
 def _frames_of(uri: str) -> list[Frame]:

@@ -61,6 +61,10 @@ _TRIES = 2  # runs of one frame of policy ``every``: a frame that kills the engi
 class Journal(Protocol):
     """Keeps what a session was made of, so that it can be replayed."""
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """For status records: ``state``, ``bytes`` and more."""
+
     def take(
         self,
         seen: Observation,
@@ -151,6 +155,10 @@ class Dispatcher:
         """A sink has trouble, or none any more."""
         self._asides.append(("sink", f"{name}: {text}"))
 
+    def recording_said(self, event: str, detail: str) -> None:
+        """The recording has stopped, or goes on."""
+        self._asides.append((event, detail))
+
     # the session
 
     def run(self, sinks: Sequence[SinkRunner]) -> None:
@@ -207,7 +215,7 @@ class Dispatcher:
             self.counts.dropped(Cause.STOPPED)
         self._observe(SourceEnded(time.monotonic_ns(), ended))
         self._say_asides()
-        self._emit(Record(RecordType.STATUS, self._status.to_json(self._monitor, self._sinks)))
+        self._emit(self._status_record())
         self._emit(Record(RecordType.SUMMARY, self._status.summary(ended, time.monotonic_ns() - begun)))
 
     # frames
@@ -353,7 +361,11 @@ class Dispatcher:
         if now - self._status_ns >= _STATUS_NS:
             self._status_ns = now
             self._status.power(self._power.decide())
-            self._emit(Record(RecordType.STATUS, self._status.to_json(self._monitor, self._sinks)))
+            self._emit(self._status_record())
+
+    def _status_record(self) -> Record:
+        recording = None if self._journal is None else dict(self._journal.state)
+        return Record(RecordType.STATUS, self._status.to_json(self._monitor, self._sinks, recording))
 
     def _wait(self) -> None:
         """Until a frame can be taken, the engine has something to say, or it is time for a tick."""

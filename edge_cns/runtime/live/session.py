@@ -9,22 +9,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from edge_cns.bundle import FOR_CONVERSION, Bundle, read_bundle
+from edge_cns.errors import BadInputError
 from edge_cns.runtime.engine.supervisor import SelfTest, Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.intake import Policy
 from edge_cns.runtime.live.limiter import Limiter
 from edge_cns.runtime.power import PowerPolicy
+from edge_cns.runtime.recording.key import key_to_record
+from edge_cns.runtime.recording.recorder import Recorder
+from edge_cns.runtime.selftest import engine_identity
 from edge_cns.runtime.sinks.base import Record, RecordType, ResultSink, Session
 from edge_cns.runtime.sinks.runner import SinkRunner, close_all
 from edge_cns.runtime.sinks.table import open_sink
 from edge_cns.runtime.sources.table import open_source
+from edge_cns.runtime.uri import public_uri
 
-__all__ = ["SessionSettings", "run_session", "without_password"]
+__all__ = ["SessionSettings", "run_session"]
 
-_FLUSH_SECONDS = 0.7  # for the sinks to finish: SIGTERM promises one second in all
+_FLUSH_SECONDS = 0.6  # for sinks and recording to finish: SIGTERM promises one second in all
+_CLOSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,10 @@ class SessionSettings:
         policy: what happens to frames that come faster than they can be classified.
         max_fps: most frames a second; ``None`` for no limit.
         require_proof: refuse a bundle whose quantisation gate did not pass.
+        record: new folder in which the session is kept; ``None`` keeps nothing.
+        record_key: file with the key that seals it.
+        record_limit_mb: size, in 10^6 bytes, from which its oldest segments are deleted.
+        allow_plaintext: keep it unencrypted.
     """
 
     source: str
@@ -50,6 +59,10 @@ class SessionSettings:
     policy: Policy = "latest"
     max_fps: float | None = None
     require_proof: bool = False
+    record: Path | None = None
+    record_key: Path | None = None
+    record_limit_mb: int = 2000
+    allow_plaintext: bool = False
 
 
 def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatcher], None] | None = None) -> None:
@@ -71,6 +84,8 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
         bundle.require_proof()
     # What other targets are converted from is verified like the rest, and then only takes memory.
     bundle = replace(bundle, files={n: content for n, content in bundle.files.items() if n not in FOR_CONVERSION})
+    uri = public_uri(settings.source)
+    recorder = _recorder(bundle, settings, uri)
     with ExitStack() as open_things:
         # The engine's process loads while this one opens the rest.
         supervisor = Supervisor(
@@ -81,12 +96,24 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
         open_things.callback(source.close)
         sinks = [(name, open_things.enter_context(_closing(open_sink(uri)))) for name, uri in _named(settings.sinks)]
         tested = supervisor.start()
-        uri = without_password(settings.source)
         dispatcher = Dispatcher(
-            bundle, supervisor, source, policy=settings.policy, limiter=limiter, power=PowerPolicy(), uri=uri
+            bundle,
+            supervisor,
+            source,
+            policy=settings.policy,
+            limiter=limiter,
+            power=PowerPolicy(),
+            journal=recorder,
+            uri=uri,
         )
         runners = [SinkRunner(sink, name, dispatcher.sink_said) for name, sink in sinks]
+        # From the last to the first: the recording's time begins to run, the sinks end meanwhile, then it is closed.
+        if recorder is not None:
+            recorder.start(engine_identity(supervisor.engine), dispatcher.recording_said)
+            open_things.callback(recorder.close, _CLOSE_SECONDS)
         open_things.callback(close_all, runners, _FLUSH_SECONDS)
+        if recorder is not None:
+            open_things.callback(recorder.end, _FLUSH_SECONDS)
         session = Session(bundle, uri, dispatcher)
         for runner in runners:
             runner.start(session)
@@ -96,14 +123,21 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
         dispatcher.run(runners)
 
 
-def without_password(uri: str) -> str:
-    """A URI as it may be shown: no user, no password, no query, of a file its name alone."""
-    if "://" not in uri:
-        return Path(uri).name
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return f"{parts.scheme}:///{Path(parts.path).name}"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def _recorder(bundle: Bundle, settings: SessionSettings, uri: str) -> Recorder | None:
+    if settings.record is None:
+        if settings.record_key is not None or settings.allow_plaintext:
+            raise BadInputError("--record-key and --allow-plaintext say how to record; give --record DIR with them")
+        return None
+    key = key_to_record(settings.record_key, allow_plaintext=settings.allow_plaintext)
+    options = {
+        "source": uri,
+        "policy": settings.policy,
+        "max_fps": settings.max_fps,
+        "threads": settings.threads,
+        "backend": settings.backend,
+    }
+    limit = settings.record_limit_mb * 10**6
+    return Recorder(settings.record, bundle, key=key, limit_bytes=limit, options=options)
 
 
 def _named(uris: Sequence[str]) -> list[tuple[str, str]]:

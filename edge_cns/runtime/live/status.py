@@ -59,7 +59,6 @@ class Status:
         self._verdicts = 0
         self._last = (time.monotonic_ns(), 0, 0)
         self._news: list[tuple[str, str]] = []
-        self.recording: dict[str, Any] | None = None
 
     def classified(self, verdict: Verdict, stages_ms: Mapping[str, float]) -> None:
         """A frame has its verdict; what each stage took."""
@@ -91,7 +90,9 @@ class Status:
         news, self._news = self._news, []
         return news
 
-    def to_json(self, monitor: Monitor, sinks: Sequence[SinkRunner]) -> dict[str, Any]:
+    def to_json(
+        self, monitor: Monitor, sinks: Sequence[SinkRunner], recording: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
         """The value of a status record."""
         frames = self._counts.to_json()
         now, (then, seen, classified) = time.monotonic_ns(), self._last
@@ -118,7 +119,7 @@ class Status:
             "drift": drift,
             "temperature_c": None if rate is None else rate.temperature_c,
             "battery": None if rate is None else rate.battery,
-            "recording": self.recording,
+            "recording": recording,
             "sinks": {sink.name: sink.counts for sink in sinks},
             "rss_mib": (_resident() + self._engine.memory_bytes()) / 2**20,
         }

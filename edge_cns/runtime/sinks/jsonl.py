@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_cns.errors import BadInputError, OperationError
 from edge_cns.runtime.sinks.base import Record, Session
-from edge_cns.runtime.sources.uri import local_path, one_line, split_uri
+from edge_cns.runtime.uri import local_path, one_line, split_uri
 
 __all__ = ["JsonLines", "open_jsonl"]
 

@@ -18,7 +18,7 @@ from edge_cns.errors import BadInputError, OperationError
 from edge_cns.frames import Frame
 from edge_cns.runtime.live_overlay import NO_FRAME_SIZE, draw_live, live_size
 from edge_cns.runtime.sinks.base import Record, RecordType, Session
-from edge_cns.runtime.sources.uri import local_path, one_line, split_uri
+from edge_cns.runtime.uri import local_path, one_line, split_uri
 
 __all__ = ["VideoFile", "open_video"]
 

@@ -12,7 +12,7 @@ from edge_cns.errors import BadInputError, OperationError
 from edge_cns.quiet import quiet_stderr
 from edge_cns.runtime.sources.opencv import open_capture
 from edge_cns.runtime.sources.playback import Shown, usable
-from edge_cns.runtime.sources.uri import one_line
+from edge_cns.runtime.uri import one_line
 
 __all__ = ["ClipFilm"]
 

@@ -9,7 +9,7 @@ from edge_cns.data.dicom_clip import DicomClip
 from edge_cns.errors import BadInputError
 from edge_cns.frames import EventKind, Frame, FrameSource, MachineEvent, UnusableFrame
 from edge_cns.runtime.sources.playback import PLAYBACK_OPTIONS, Shown, play
-from edge_cns.runtime.sources.uri import local_path, one_line, split_uri
+from edge_cns.runtime.uri import local_path, one_line, split_uri
 
 __all__ = ["DICOM_SUFFIXES", "DicomFilm", "open_dicom"]
 

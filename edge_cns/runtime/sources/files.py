@@ -12,7 +12,7 @@ from edge_cns.runtime.sources.clip import ClipFilm
 from edge_cns.runtime.sources.dicom import DICOM_SUFFIXES, DicomFilm
 from edge_cns.runtime.sources.images import ImageFilm
 from edge_cns.runtime.sources.playback import PLAYBACK_OPTIONS, Film, play
-from edge_cns.runtime.sources.uri import Options, local_path, one_line, scheme_of, split_uri
+from edge_cns.runtime.uri import Options, local_path, one_line, scheme_of, split_uri
 
 __all__ = ["open_files"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from edge_cns.errors import BadInputError
 from edge_cns.frames import Delivery, EventKind, Frame, MachineEvent, UnusableFrame
 from edge_cns.runtime.sources.pacing import Pacer
-from edge_cns.runtime.sources.uri import Options
+from edge_cns.runtime.uri import Options
 
 __all__ = ["PLAYBACK_OPTIONS", "Film", "Playback", "Shown", "play", "usable"]
 

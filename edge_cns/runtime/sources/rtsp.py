@@ -12,7 +12,7 @@ from edge_cns.errors import BadInputError
 from edge_cns.frames import FrameSource
 from edge_cns.runtime.sources.live import READ_SECONDS, Capture, LiveCapture, first_frame
 from edge_cns.runtime.sources.opencv import open_capture
-from edge_cns.runtime.sources.uri import public_uri
+from edge_cns.runtime.uri import public_uri
 
 __all__ = ["open_rtsp"]
 

@@ -10,7 +10,7 @@ from edge_cns.data.phantom.cart import FAN_SIZE, cart_screen
 from edge_cns.errors import BadInputError
 from edge_cns.frames import MIN_SIDE, Frame, FrameSource
 from edge_cns.runtime.sources.playback import Film, Playback, Shown
-from edge_cns.runtime.sources.uri import split_uri
+from edge_cns.runtime.uri import split_uri
 
 __all__ = ["CartFilm", "PhantomFilm", "open_synthetic"]
 

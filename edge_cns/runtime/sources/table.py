@@ -9,7 +9,7 @@ from typing import cast
 
 from edge_cns.errors import BadInputError
 from edge_cns.frames import FrameSource
-from edge_cns.runtime.sources.uri import scheme_of
+from edge_cns.runtime.uri import scheme_of
 
 __all__ = ["ENTRY_POINT_GROUP", "SOURCES", "open_source"]
 

@@ -13,7 +13,7 @@ from edge_cns.errors import BadInputError
 from edge_cns.frames import MAX_SIDE, MIN_SIDE, FrameSource
 from edge_cns.runtime.sources.live import Capture, LiveCapture, first_frame
 from edge_cns.runtime.sources.opencv import open_capture
-from edge_cns.runtime.sources.uri import Options, local_path, one_line, split_uri
+from edge_cns.runtime.uri import Options, local_path, one_line, split_uri
 
 __all__ = ["open_v4l2"]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_cns.errors import BadInputError
-from edge_cns.runtime.sources.uri import local_path, one_line, public_uri, scheme_of, split_uri
+from edge_cns.runtime.uri import local_path, one_line, public_uri, scheme_of, split_uri
 
 KNOWN = {"loop": "0", "rate": ""}
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
