@@ -8,8 +8,8 @@ packages=(
   glib-networking openssl # for rtsps://
   # An OpenCV that was built with GStreamer, for gst://; PyPI's is not
   python3-opencv
-  # The operator's page in a browser
-  chromium chromium-driver
+  # The operator's page in a browser, and a window on a screen that nobody sees
+  chromium chromium-driver xvfb
 )
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q

@@ -301,7 +301,9 @@ class Dispatcher:
             "postprocess": (now - read) / 1e6,
         }
         self._status.classified(verdict, stages)
-        self._observe(Result(now, verdict, job.prepared.region, stages, job.frame), job.frame, answer.outputs)
+        self._observe(
+            Result(now, job.started_ns, verdict, job.prepared.region, stages, job.frame), job.frame, answer.outputs
+        )
 
     def _engine_is_up(self, pid: int, fallback: str) -> None:
         engine = self._engine.engine

@@ -80,6 +80,8 @@ class Monitor:
         self._changed_ns = 0
         self._blank = ""
         self._hold = ""  # "announced", "cine" or empty
+        self._asked_ns = 0  # somebody asked for a fresh start: what was captured before is not part of it
+        self._since_ns = 0  # frames that came earlier are of what was before: an exam, a mode, an image from memory
         self._held: Result | None = None
         # the engine
         self._engine, self._backend, self._fallback = "the engine has not started", "", ""
@@ -162,11 +164,15 @@ class Monitor:
 
     def _result(self, seen: Result) -> tuple[Record, ...]:
         verdict, now = seen.verdict, seen.now_ns
-        if self._hold == "announced":
-            return self._tick(now)  # it was on its way when the image froze: what is held is older, and stays
+        if self._hold == "announced":  # it was on its way when the image froze: what is held is older, and stays
+            self._said_ns = 0
+            return self._tick(now)
         if verdict.expired(now):
             late = f"too late: the frame is {verdict.age_ms(now):.0f} ms old"
             return (self._say(self._stand_in(State.NO_SIGNAL, late, now), now),)
+        if seen.arrived_ns < self._since_ns or verdict.captured_ns < self._asked_ns:
+            passed = "the frame came before the exam, or the image, changed"
+            return (self._say(self._stand_in(State.INDETERMINATE, passed, now), now),)
         if self._hold == "cine":
             verdict = replace(verdict, reason=_joined("played from memory, not live", verdict.reason))
         else:
@@ -189,12 +195,12 @@ class Monitor:
             case EventKind.FREEZE:
                 return self._freeze(now, "the machine froze the image")
             case EventKind.CINE:
-                self._hold = "cine"
+                self._hold, self._since_ns = "cine", now
                 return (_event(now, "cine", "the machine plays from memory"), *self._tick(now))
             case EventKind.LIVE:
                 return self._unfreeze(now)
             case EventKind.MODE:
-                self._mode = value
+                self._mode, self._since_ns = value, now
                 return (_event(now, "mode", value), *self._tick(now))
             case EventKind.CONNECTED:
                 self._source = "" if self._arrived_ns else "no frame yet"
@@ -221,6 +227,7 @@ class Monitor:
         if seen.action == "unfreeze":
             return self._unfreeze(now)
         if seen.action == "reset_exam":
+            self._asked_ns = now
             return self._reset(now, "somebody asked for it")
         finding = self._evidence.finding
         if finding is None:
@@ -239,7 +246,7 @@ class Monitor:
     def _unfreeze(self, now: int) -> tuple[Record, ...]:
         if not self._hold:
             return ()
-        self._hold, self._held, self._current = "", None, None
+        self._hold, self._held, self._current, self._since_ns = "", None, None, now
         self._arrived_ns = now  # a frozen machine may have sent none
         self._steady.reset()
         return (_event(now, "live", "the image moves again"),)
@@ -261,6 +268,7 @@ class Monitor:
         self._evidence.reset()
         self._steady.reset()
         self._current = self._held = None
+        self._since_ns = now
         return (_event(now, "exam_reset", why, exam=self._evidence.exam), *self._exam_news(now), *self._tick(now))
 
     # what is said

@@ -55,6 +55,7 @@ class Result:
     """The engine has answered.
 
     Attributes:
+        arrived_ns: when the frame came; what has changed since then, it knows nothing of.
         verdict: of the frame, by `edge_cns.runtime.reading.Reading`.
         region: what was classified of it.
         stages_ms: what ``preprocess``, ``invoke`` and ``postprocess`` took.
@@ -62,6 +63,7 @@ class Result:
     """
 
     now_ns: int
+    arrived_ns: int
     verdict: Verdict
     region: Region
     stages_ms: Mapping[str, float] = field(default_factory=dict)

@@ -73,6 +73,7 @@ class KeptResult:
 
     Attributes:
         now_ns: when the engine had answered.
+        arrived_ns: when the frame came.
         verdict: as it was said: its JSON, and ``region``.
         stages_ms: what each stage took.
         outputs: int8 by name, without their batch axis.
@@ -80,6 +81,7 @@ class KeptResult:
     """
 
     now_ns: int
+    arrived_ns: int
     verdict: Mapping[str, Any]
     stages_ms: Mapping[str, float]
     outputs: Mapping[str, NDArray[np.int8]]
@@ -105,6 +107,7 @@ def encode(entry: Entry) -> bytes:
     value = {
         "seen": "Result",
         "now_ns": seen.now_ns,
+        "arrived_ns": seen.arrived_ns,
         "verdict": seen.verdict.to_json() | {"region": [region.x, region.y, region.width, region.height]},
         "stages_ms": dict(seen.stages_ms),
         "outputs": {name: list(values.shape) for name, values in outputs.items()},
@@ -193,7 +196,7 @@ def _result(value: Mapping[str, Any], attached: memoryview) -> KeptResult:
         outputs[name] = np.frombuffer(attached[:size], np.int8).reshape(shape)
         attached = attached[size:]
     frame = None if value["frame"] is None else decode_frame(value["frame"], attached)
-    return KeptResult(_whole(value["now_ns"]), verdict, stages, outputs, frame)
+    return KeptResult(_whole(value["now_ns"]), _whole(value["arrived_ns"]), verdict, stages, outputs, frame)
 
 
 def _whole(value: Any) -> int:

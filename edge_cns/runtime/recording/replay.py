@@ -176,7 +176,7 @@ class _Replay:
         verdict = _as_then(verdict, kept.verdict)
         said = _as_read(verdict.to_json() | {"region": [region.x, region.y, region.width, region.height]})
         report.verdict(where, kept.verdict, said, explained=explained)
-        return Result(kept.now_ns, verdict, region, kept.stages_ms, kept.frame)
+        return Result(kept.now_ns, kept.arrived_ns, verdict, region, kept.stages_ms, kept.frame)
 
     def _run(self, frame: Frame) -> tuple[dict[str, NDArray[np.int8]], Region, str]:
         """Outputs of the engine here, the region that was classified, and why it cannot be read, if so."""

@@ -65,15 +65,19 @@ class Play:
 
     def frame(self, label: str | None = "cele", *, digest: int | None = None, blank: str = "", **changes) -> None:
         """A frame that is captured, looked at, run and verified, 5 ms in all; 33 ms until the next."""
-        captured = changes.pop("captured_ns", self.now)
+        captured, meanwhile = changes.pop("captured_ns", self.now), changes.pop("meanwhile", None)
         sequence = changes.pop("sequence", self.sequence)
         self.sequence += 1
         self.now += MS
-        if self.tell(Arrived(self.now, sequence, captured)) is None:
+        arrived = self.now
+        if self.tell(Arrived(arrived, sequence, captured)) is None:
             self.now += MS
             if self.tell(Pictured(self.now, self.sequence if digest is None else digest, blank)) is None:
                 self.now += 3 * MS
-                self.tell(Result(self.now, self.verdict(label, sequence, captured, **changes), Region(0, 0, 64, 64)))
+                if meanwhile is not None:
+                    meanwhile(self)
+                verdict = self.verdict(label, sequence, captured, **changes)
+                self.tell(Result(self.now, arrived, verdict, Region(0, 0, 64, 64)))
         self.wait(28)
 
     def film(self, label: str | None, seconds: float, **changes) -> None:

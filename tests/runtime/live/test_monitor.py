@@ -273,6 +273,30 @@ class TestExams:
         live.film("normal", 0.5)
         assert live.exam["evidence"]["cele"] < 0.1
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda play: play.say(EventKind.EXAM, "next"),
+            lambda play: play.say(EventKind.FETUS, "B"),
+            lambda play: play.ask("reset_exam"),
+            lambda play: play.say(EventKind.MODE, "B"),
+        ],
+        ids=["exam", "fetus", "asked for", "mode"],
+    )
+    def test_a_frame_on_its_way_belongs_to_what_was_before(self, live, change):
+        live.frame("holo", meanwhile=change)
+        late = next(v for v in live.verdicts if "the frame came before" in v["reason"])
+        assert (late["state"], late["label"], late["probabilities"]) == ("indeterminate", None, {})
+        live.film("cele", 2)
+        assert live.exam["evidence"]["holo"] < 0.1
+        assert all(v["label"] != "holo" for v in live.verdicts)
+
+    def test_nor_does_what_was_played_from_memory_become_live(self, live):
+        live.say(EventKind.CINE)
+        live.frame("holo", meanwhile=lambda play: play.say(EventKind.LIVE))
+        live.film("cele", 2)
+        assert live.exam["evidence"]["holo"] < 0.1
+
     def test_the_same_exam_again_is_no_reset(self, live):
         live.say(EventKind.EXAM, "first")
         live.film("cele", 1)

@@ -165,7 +165,9 @@ class Script:
         unreadable = prepared.unreadable or self.monitor.unreadable
         verdict = self.classifier.reading.verdict(frame, outputs, self.now, unreadable=unreadable)
         verdict = replace(verdict, emitted_ns=self.now + 5_000_000, latency_ms=5.25)
-        self.see(Result(self.now + 5_000_000, verdict, prepared.region, {"invoke": 1.25}, frame), frame, outputs)
+        self.see(
+            Result(self.now + 5_000_000, self.now, verdict, prepared.region, {"invoke": 1.25}, frame), frame, outputs
+        )
         self.see(Verified(self.now + 6_000_000))
 
     def tick(self) -> None:

@@ -42,7 +42,7 @@ VERDICT = Verdict(
     True,
     "passed",
 )
-RESULT = Result(25, VERDICT, Region(1, 2, 3, 4), {"invoke": 1.5})
+RESULT = Result(25, 20, VERDICT, Region(1, 2, 3, 4), {"invoke": 1.5})
 
 
 def there_and_back(entry):
@@ -76,7 +76,7 @@ def test_a_result_comes_back(kept):
     frame = Frame(np.random.default_rng(0).integers(0, 256, (70, 80), np.uint8), 10, 7)
     back, _ = there_and_back(Entry(RESULT, frame if kept else None, OUTPUTS))
     assert isinstance(back, KeptResult)
-    assert back.now_ns == 25
+    assert (back.now_ns, back.arrived_ns) == (25, 20)
     assert back.stages_ms == {"invoke": 1.5}
     assert back.verdict == VERDICT.to_json() | {"region": [1, 2, 3, 4]}
     for name, values in OUTPUTS.items():

@@ -14,7 +14,7 @@ PIXELS = np.zeros((64, 64), np.uint8)
 
 
 def result(pixels=PIXELS):
-    return Entry(Result(1, None, None), Frame(pixels), {})
+    return Entry(Result(1, 1, None, None), Frame(pixels), {})
 
 
 def drain(waiting):
