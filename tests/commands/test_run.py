@@ -102,7 +102,7 @@ def test_a_device_loads_no_training_library(tiny_bundle, frame_file):
         (["--source", "carrier-pigeon://loft"], "there is no source carrier-pigeon://"),
         (["--source", "nowhere.mp4"], "nowhere.mp4 does not exist"),
         (["--source", "v4l2:///dev/video77"], "/dev/video77"),
-        (["--source", PHANTOM, "--sink", "pigeon://loft"], "there is no such sink"),
+        (["--source", PHANTOM, "--sink", "pigeon://loft"], "there is no sink pigeon://"),
         (["--source", PHANTOM, "--sink", "jsonl:///nowhere/log.jsonl"], "cannot be written"),
         (["--source", PHANTOM, "--backend", "abacus"], "there is no backend 'abacus'"),
         (["--source", PHANTOM, "--max-fps", "2"], "--max-fps is 2"),

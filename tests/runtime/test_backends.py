@@ -129,7 +129,7 @@ def test_an_installed_package_adds_a_backend_but_takes_none(monkeypatch, files):
         EntryPoint("elsewhere", "elsewhere_engine:Elsewhere", table.ENTRY_POINT_GROUP),
         EntryPoint("litert", "elsewhere_engine:Elsewhere", table.ENTRY_POINT_GROUP),
     ]
-    monkeypatch.setattr(table, "entry_points", lambda group: points if group == "edge_cns.backends" else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == "edge_cns.backends" else [])
     monkeypatch.setitem(sys.modules, "elsewhere_engine", sys.modules[__name__])
     assert open_backend("elsewhere", b"model", threads=3).got == (b"model", 3)
     assert isinstance(open_backend("litert", files["model.tflite"]), LiteRT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -35,12 +34,13 @@ class LiteRT:
         self, model: bytes, *, threads: int = 1, xnnpack: bool = True, preserve_all_tensors: bool = False
     ) -> None:
         try:
+            from ai_edge_litert import __version__
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
         except ImportError as error:
             raise InitialisationError(f"LiteRT cannot be loaded ({error}); run: pip install ai-edge-litert") from None
         plain = preserve_all_tensors or not xnnpack
         resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else OpResolverType.AUTO
-        self.version = version("ai-edge-litert")
+        self.version = str(__version__)
         try:
             with quiet_stderr():
                 self.interpreter = Interpreter(

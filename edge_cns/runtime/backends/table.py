@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import cast
 
 from edge_cns.errors import BadInputError
+from edge_cns.plugins import find_plugin, plugin_names
 from edge_cns.runtime.backends.base import Backend
 
 __all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "open_backend"]
@@ -33,11 +31,8 @@ def open_backend(name: str, model: bytes, *, threads: int = 1) -> Backend:
         BadInputError: no such engine; the text lists those there are.
         InitialisationError, UnsupportedError: see `Backend`.
     """
-    rows = BACKENDS  # entry points are looked for only where they are needed: that reads every distribution
-    if name not in rows:
-        rows = {e.name: (e.module, e.attr) for e in entry_points(group=ENTRY_POINT_GROUP)} | BACKENDS
-    if name not in rows:
-        raise BadInputError(f"there is no backend {name!r}; choose one of {', '.join(sorted(rows))}")
-    module, attribute = rows[name]
-    factory = cast(Callable[..., Backend], getattr(importlib.import_module(module), attribute))
+    factory: Callable[..., Backend] | None = find_plugin(name, BACKENDS, ENTRY_POINT_GROUP)
+    if factory is None:
+        known = ", ".join(sorted(plugin_names(BACKENDS, ENTRY_POINT_GROUP)))
+        raise BadInputError(f"there is no backend {name!r}; choose one of {known}")
     return factory(model, threads=threads)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import cast
 
 from edge_cns.errors import BadInputError
+from edge_cns.plugins import find_plugin, plugin_names
 from edge_cns.runtime.sinks.base import ResultSink
+from edge_cns.runtime.uri import one_line
 
 __all__ = ["ENTRY_POINT_GROUP", "SINKS", "open_sink"]
 
@@ -37,8 +36,8 @@ def open_sink(uri: str) -> ResultSink:
         MissingExtraError: the sink needs a library that is not installed.
     """
     scheme, separator, _ = uri.partition("://")
-    rows = {e.name: (e.module, e.attr) for e in entry_points(group=ENTRY_POINT_GROUP)} | SINKS
-    if not separator or scheme not in rows:
-        raise BadInputError(f"{uri}: there is no such sink; use one of {', '.join(f'{s}://' for s in sorted(rows))}")
-    module, function = rows[scheme]
-    return cast(Callable[[str], ResultSink], getattr(importlib.import_module(module), function))(uri)
+    opened: Callable[[str], ResultSink] | None = find_plugin(scheme, SINKS, ENTRY_POINT_GROUP) if separator else None
+    if opened is None:
+        known = ", ".join(f"{name}://" for name in plugin_names(SINKS, ENTRY_POINT_GROUP))
+        raise BadInputError(f"there is no sink {one_line(scheme)}://; use one of {known}")
+    return opened(uri)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import cast
 
 from edge_cns.errors import BadInputError
 from edge_cns.frames import FrameSource
+from edge_cns.plugins import find_plugin, plugin_names
 from edge_cns.runtime.uri import scheme_of
 
 __all__ = ["ENTRY_POINT_GROUP", "SOURCES", "open_source"]
@@ -42,8 +40,8 @@ def open_source(uri: str, *, live: bool = False) -> FrameSource:
         MissingExtraError: the source needs a library that is not installed.
     """
     scheme = scheme_of(uri) or "file"
-    rows = {e.name: (e.module, e.attr) for e in entry_points(group=ENTRY_POINT_GROUP)} | SOURCES
-    if scheme not in rows:
-        raise BadInputError(f"there is no source {scheme}://; use one of {', '.join(f'{s}://' for s in rows)}")
-    module, function = rows[scheme]
-    return cast(Callable[..., FrameSource], getattr(importlib.import_module(module), function))(uri, live=live)
+    opened: Callable[..., FrameSource] | None = find_plugin(scheme, SOURCES, ENTRY_POINT_GROUP)
+    if opened is None:
+        known = ", ".join(f"{name}://" for name in plugin_names(SOURCES, ENTRY_POINT_GROUP))
+        raise BadInputError(f"there is no source {scheme}://; use one of {known}")
+    return opened(uri, live=live)

@@ -182,6 +182,7 @@ function ages() {
   const old = !known.up || now - statusAt > STATUS_MS;
   document.body.toggleAttribute("data-old-status", old);
   if (old) put("health-word", "not known now");
+  else if (lost && get("health-word").textContent === "all well") put("health-word", "no signal");
 }
 
 bindControls({ link, names, picture, known, state: () => shown, age: () => get("age").textContent, redraw: () => (picture.draw(), caption()) });
