@@ -33,6 +33,9 @@ __all__ = ["command"]
     help="When frames come too fast: keep the newest, or make the source wait.",
 )
 @click.option("--max-fps", type=float, metavar="N", help="Most frames to classify a second.")
+@click.option("--hot-celsius", type=float, default=85.0, show_default=True, help="Heat that reduces the rate.")
+@click.option("--low-percent", type=float, default=20.0, show_default=True, help="Battery charge that reduces it.")
+@click.option("--reduced-fps", type=float, default=10.0, show_default=True, help="Frames a second then.")
 @click.option("--record", type=PATH, metavar="DIR", help="Keep frames, outputs and verdicts; for edge-cns replay.")
 @click.option("--record-key", type=PATH, metavar="FILE", help="Key that seals the recording.")
 @click.option(
@@ -62,6 +65,9 @@ def command(
     allow_fallback: bool,
     policy: str,
     max_fps: float | None,
+    hot_celsius: float,
+    low_percent: float,
+    reduced_fps: float,
     record: Path | None,
     record_key: Path | None,
     record_limit_mb: int,
@@ -94,6 +100,9 @@ def command(
         allow_fallback=allow_fallback,
         policy="every" if policy == "every" else "latest",
         max_fps=max_fps,
+        hot_celsius=hot_celsius,
+        low_percent=low_percent,
+        reduced_fps=reduced_fps,
         require_proof=require_proof,
         record=record,
         record_key=record_key,

@@ -15,7 +15,7 @@ from edge_cns.errors import BadInputError
 from edge_cns.runtime.engine.supervisor import SelfTest, Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.intake import Policy
-from edge_cns.runtime.live.limiter import Limiter
+from edge_cns.runtime.live.limiter import LEAST_FPS, Limiter
 from edge_cns.runtime.power import PowerPolicy
 from edge_cns.runtime.recording.key import key_to_record
 from edge_cns.runtime.recording.recorder import Recorder
@@ -44,6 +44,8 @@ class SessionSettings:
         allow_fallback: take the CPU where the backend cannot be had.
         policy: what happens to frames that come faster than they can be classified.
         max_fps: most frames a second; ``None`` for no limit.
+        hot_celsius, low_percent: heat and battery charge at which the rate is reduced.
+        reduced_fps: frames a second then.
         require_proof: refuse a bundle whose quantisation gate did not pass.
         record: new folder in which the session is kept; ``None`` keeps nothing.
         record_key: file with the key that seals it.
@@ -58,6 +60,9 @@ class SessionSettings:
     allow_fallback: bool = False
     policy: Policy = "latest"
     max_fps: float | None = None
+    hot_celsius: float = 85.0
+    low_percent: float = 20.0
+    reduced_fps: float = 10.0
     require_proof: bool = False
     record: Path | None = None
     record_key: Path | None = None
@@ -78,7 +83,7 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
         InitialisationError: the engine cannot be started, or does not reproduce the golden vectors.
         EdgeCnsError, OSError: the source failed for good.
     """
-    limiter = Limiter(settings.max_fps)
+    limiter, power = Limiter(settings.max_fps), _power(settings)
     bundle = read_bundle(path)
     if settings.require_proof:
         bundle.require_proof()
@@ -102,7 +107,7 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
             source,
             policy=settings.policy,
             limiter=limiter,
-            power=PowerPolicy(),
+            power=power,
             journal=recorder,
             uri=uri,
         )
@@ -121,6 +126,12 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
         if ready is not None:
             ready(dispatcher)
         dispatcher.run(runners)
+
+
+def _power(settings: SessionSettings) -> PowerPolicy:
+    if settings.reduced_fps < LEAST_FPS:
+        raise BadInputError(f"--reduced-fps is {settings.reduced_fps:g}; give {LEAST_FPS:g} or more, as for --max-fps")
+    return PowerPolicy(settings.reduced_fps, settings.hot_celsius, settings.low_percent)
 
 
 def _recorder(bundle: Bundle, settings: SessionSettings, uri: str) -> Recorder | None:
