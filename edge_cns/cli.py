@@ -69,7 +69,7 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit the process."""
     status = run(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # asked once more while it ends: how it ended stays
     if threading.active_count() > 1:  # a driver or a disk that hangs; unwinding its thread would abort the process
         for stream in (sys.stdout, sys.stderr):

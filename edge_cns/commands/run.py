@@ -118,5 +118,5 @@ def _stop_by_signal(dispatcher: Dispatcher) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         dispatcher.stop()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)

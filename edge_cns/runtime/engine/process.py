@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ _ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",  # what lies in the working folder is not imported
     "OPENBLAS_NUM_THREADS": "1",  # numpy only copies there; its threads would cost memory
 }
+_DEATH_SECONDS = 0.2
 _START_SECONDS = 30.0  # an accelerator may compile its model at the first start
 _ANSWER_SECONDS = 10.0  # of a first run, which some engines begin by compiling
 
@@ -220,7 +222,8 @@ class EngineProcess:
         self._channel.close()
         if self._process.returncode is None:
             self._process.kill()  # it has nothing to finish, and may hang
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # a driver may hold it for a while longer
+                self._process.wait(_DEATH_SECONDS)
         if self._memory is not None:
             self._memory.close()
             self._memory = None

@@ -37,7 +37,7 @@ _PAUSES_S = (0.0, 0.1, 0.3, 1.0, 2.0)  # before a restart; their number is the b
 _BUDGET_S = 60.0
 _RETRY_S = 10.0  # between attempts when the budget is spent
 _START_S = 30.0
-_CALM_ANSWER_S = 0.5  # of the self-test at a restart, while frames wait
+_CALM_ANSWER_S = 0.3  # of the self-test at a restart, while frames wait
 _GROWTH_BYTES = 512 * 2**20  # above what it needed after its warm-up
 _WARM_UP = 5
 _REMEMBERED = 512  # runs whose time is remembered
@@ -127,7 +127,7 @@ class Supervisor:
         self._process: EngineProcess | None = self._spawn()
         self._up = False
         self._in_flight: deque[tuple[int, int, int]] = deque()  # number, slot, ns of submission
-        self._answered_ns = self._next_check_ns = self._not_before_ns = self._spawned_ns = 0
+        self._answered_ns = self._next_check_ns = self._not_before_ns = self._spawned_ns = self._up_ns = 0
         self._deaths: deque[int] = deque()
         self._limit = 0
         self._hangs_ns = _HANGS_NS
@@ -223,7 +223,10 @@ class Supervisor:
         now = self._clock()
         if self._process is None:
             if now >= self._not_before_ns:
-                self._process, self._spawned_ns = self._spawn(), now
+                try:
+                    self._process, self._spawned_ns = self._spawn(), now
+                except OSError as error:  # no memory, no descriptor, no process to be had now
+                    return [self._lose(f"it cannot be started ({error.strerror})", now)]
             return []
         if not self._up:
             return self._start_again(now)
@@ -238,6 +241,16 @@ class Supervisor:
         except OperationError as error:
             outcomes.append(self._lose(str(error), now))
         return outcomes
+
+    def verify(self, timeout_s: float) -> bool:
+        """Whether the engine, with nothing in flight, is found right within a time: for the end of a session."""
+        until = self._clock() + int(timeout_s * 1e9)
+        self._next_check_ns = 0
+        while self._up and self._clock() < until:
+            if any(isinstance(outcome, Checked) for outcome in self.poll()):
+                return True
+            time.sleep(0.001)
+        return False
 
     def close(self) -> None:
         """End the process. May be called twice."""
@@ -268,7 +281,7 @@ class Supervisor:
                 raise InitialisationError(f"{self._backend} failed its self-test ({error})") from None
             raise
         now = self._clock()
-        self._up, self._answered_ns, self._next_check_ns = True, now, now + _CHECK_EVERY_NS
+        self._up, self._up_ns, self._answered_ns, self._next_check_ns = True, now, now, now + _CHECK_EVERY_NS
         self._in_flight.clear()
         return exact
 
@@ -314,7 +327,7 @@ class Supervisor:
                 raise InitialisationError(f"it was not ready within {_START_S:g} s")
             self._process.answer_seconds = _CALM_ANSWER_S
             self._settle(0)
-        except EdgeCnsError as error:
+        except (EdgeCnsError, OSError) as error:
             return [self._lose(str(error), now)]
         assert self._process is not None
         self.restarts += 1
@@ -352,15 +365,15 @@ class Supervisor:
 
     def _lose(self, reason: str, now: int) -> Lost:
         """Kill what is left, and decide when and on what to start again."""
-        what = self._backend
+        what, was_up = self._backend, self._up
         self.close()
         self._in_flight.clear()
-        while self._deaths and now - self._deaths[0] > _BUDGET_S * 1e9:
-            self._deaths.popleft()
+        if now - self._up_ns > _BUDGET_S * 1e9 and was_up:  # it had been well for a while
+            self._deaths.clear()
         pause = _RETRY_S if self.spent else _PAUSES_S[len(self._deaths)]
         self._deaths.append(now)
         if self.spent and self._backend != CPU_BACKEND:
-            self._fall_back(f"{what} failed {len(self._deaths)} times within {_BUDGET_S:g} s")
+            self._fall_back(f"{what} failed {len(self._deaths)} times in a row")
             self._deaths.clear()
             pause = 0.0
         self._not_before_ns = now + int(pause * 1e9)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.bundle import Bundle
-from edge_cns.errors import EdgeCnsError
+from edge_cns.errors import BadInputError, EdgeCnsError, OperationError
 from edge_cns.frames import Frame, FrameSource, MachineEvent, UnusableFrame
 from edge_cns.preprocess import Prepared, prepare, quantise_into
 from edge_cns.runtime import log
@@ -184,8 +184,7 @@ class Dispatcher:
                 self._tick()
                 self._wait()
         finally:
-            self._finish(begun)
-            reader.join(_READER_SECONDS)
+            self._finish(begun, reader)
         if self._failure is not None:
             raise self._failure
 
@@ -194,11 +193,16 @@ class Dispatcher:
         reason = "the source ended"
         try:
             for delivery in self._source:
+                if not isinstance(delivery, (Frame, UnusableFrame, MachineEvent)):
+                    raise OperationError(f"it delivered {type(delivery).__name__}, which is neither frame nor event")
                 if not self._intake.put(delivery):
                     break
         except (EdgeCnsError, OSError) as error:
             self._failure = error
             reason = f"the source failed: {error}"
+        except Exception as error:  # a source may be anybody's, and its end must be said
+            self._failure = OperationError(f"the source failed ({type(error).__name__}: {error})")
+            reason = f"the source failed: {type(error).__name__}"
         self._ended = reason
 
     def _finished(self) -> bool:
@@ -207,10 +211,13 @@ class Dispatcher:
         hopeless = self._engine.spent and not self._engine.up  # nobody comes for the frames that are left
         return hopeless or not (self._running or self._again or not self._intake.empty)
 
-    def _finish(self, begun: int) -> None:
+    def _finish(self, begun: int, reader: threading.Thread) -> None:
         ended = "stopped" if self._stopping and self._ended is None else self._ended or "the runtime failed"
         self._source.close()
         self._intake.close()
+        reader.join(_READER_SECONDS)
+        if not self._running and self._engine.verify(_READER_SECONDS):
+            self._observe(Verified(time.monotonic_ns()))
         for _ in range(len(self._running) + len(self._again)):
             self.counts.dropped(Cause.STOPPED)
         self._observe(SourceEnded(time.monotonic_ns(), ended))
@@ -254,7 +261,12 @@ class Dispatcher:
             refusal = Cause.RATE
         if refusal is None:
             slot = self._free_slot()
-            prepared = prepare(frame, self._spec, self._images[slot])
+            try:
+                prepared = prepare(frame, self._spec, self._images[slot])
+            except BadInputError as error:  # the contract's fixed region does not fit it
+                self._observe(Unusable(now, str(error)))
+                self.counts.dropped(Cause.UNUSABLE)
+                return
             ready = time.monotonic_ns()
             refusal = self._observe(Pictured(ready, digest(prepared.image), blank(prepared, self._spec)))
             if refusal is None:
@@ -313,7 +325,7 @@ class Dispatcher:
         self._observe(EngineChanged(time.monotonic_ns(), True, self._engine.backend, pid, fallback=fallback))
 
     def _engine_is_lost(self, reason: str) -> None:
-        jobs = [self._running[slot] for slot in sorted(self._running)]
+        jobs = sorted(self._running.values(), key=lambda job: job.started_ns)
         self._running.clear()
         for job in jobs:
             if self._policy == "every" and job.tries < _TRIES:

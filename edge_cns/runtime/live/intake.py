@@ -48,8 +48,10 @@ class Intake:
         with self._changed:
             if isinstance(delivery, _FRAMES):
                 self._counts.seen()
-                if self._policy == "latest" and self._waiting and isinstance(self._waiting[-1], _FRAMES):
-                    self._drop(self._waiting.pop(), Cause.SUPERSEDED)
+                if self._policy == "latest" and self._frames:
+                    older = next(waiting for waiting in self._waiting if isinstance(waiting, _FRAMES))
+                    self._waiting = deque(waiting for waiting in self._waiting if waiting is not older)
+                    self._drop(older, Cause.SUPERSEDED)
                 self._changed.wait_for(lambda: self._closed or self._frames < _QUEUE)
             if self._closed:
                 self._count_dropped(delivery, Cause.STOPPED)

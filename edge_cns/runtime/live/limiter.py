@@ -23,7 +23,7 @@ class Limiter:
     """
 
     def __init__(self, fps: float | None) -> None:
-        if fps is not None and fps < LEAST_FPS:
+        if fps is not None and not fps >= LEAST_FPS:
             raise BadInputError(
                 f"--max-fps is {fps:g}; a verdict lives for half a second, so give {LEAST_FPS:g} or more"
             )

@@ -6,8 +6,8 @@ the first that holds is said:
     no signal     the source is gone
     frozen        the machine holds the image: the verdict on it is held too, "frozen image, not live"
     no signal     the engine is gone; frames stopped, run backwards in time, or have no picture in them
-    frozen        the same pixels for half a second: "frozen or stalled"
     not supported what comes is no frame
+    frozen        the same pixels for half a second: "frozen or stalled"
     no signal     the newest answer is older than half a second
     otherwise     the verdict on the newest frame
 """
@@ -43,7 +43,8 @@ __all__ = ["Monitor", "Reaction"]
 _SILENCE_NS = 400_000_000  # without a frame: said with 100 ms to spare
 _STALLED_NS = 480_000_000  # with the same pixels: half a second, less a tick
 _REPEAT_NS = 400_000_000  # a verdict is repeated so often, where nothing new is to be said
-_FORGET_NS = 60_000_000_000  # without a frame: the next one is of another exam
+_FORGET_NS = 60_000_000_000  # without a picture: the next one is of another exam
+_FORGET_HELD_NS = 900_000_000_000  # with one that does not move: nobody looks at an image for a quarter of an hour
 _REBASE_NS = 2_000_000_000  # of older frames: the source's clock was set back
 _GREY_SCALE = ("", "B")
 _UNKNOWN = Shown(State.INDETERMINATE, None, None, 0)
@@ -77,9 +78,10 @@ class Monitor:
         self._unusable = self._mode = ""
         # the picture
         self._digest: int | None = None
-        self._changed_ns = 0
+        self._pictured_ns = self._changed_ns = 0
         self._blank = ""
-        self._hold = ""  # "announced", "cine" or empty
+        self._machine_hold = ""  # "announced", "cine" or empty: what the machine says of its image
+        self._page_hold = False  # whether somebody at a sink holds the image
         self._asked_ns = 0  # somebody asked for a fresh start: what was captured before is not part of it
         self._since_ns = 0  # frames that came earlier are of what was before: an exam, a mode, an image from memory
         self._held: Result | None = None
@@ -89,6 +91,11 @@ class Monitor:
         self._current: Result | None = None
         self._said: tuple[State, str] | None = None
         self._said_ns = 0
+
+    @property
+    def _hold(self) -> str:
+        """``announced`` while the image is held on purpose, ``cine`` while it comes from memory, or empty."""
+        return "announced" if self._page_hold else self._machine_hold
 
     @property
     def state(self) -> State:
@@ -152,15 +159,21 @@ class Monitor:
         if seen.blank:
             self._digest = None
             return Reaction(self._tick(seen.now_ns), Cause.BLANK)
+        self._pictured_ns = seen.now_ns
         if seen.digest == self._digest:
             return Reaction(self._tick(seen.now_ns), Cause.UNCHANGED)
         self._digest, self._changed_ns = seen.digest, seen.now_ns
         return Reaction()
 
     def _forget(self, now: int) -> tuple[Record, ...]:
-        """After so long a time the next frame may be of another patient; a machine on hold is another thing."""
-        waits = now - self._arrived_ns >= _FORGET_NS and self._hold != "announced"
-        return self._reset(now, "60 s without a frame") if waits and not self._evidence.empty else ()
+        """After so long a time the next frame may be of another patient; an image on hold is another thing."""
+        if self._evidence.empty:
+            return ()
+        if self._hold != "announced" and now - self._pictured_ns >= _FORGET_NS:
+            return self._reset(now, "60 s without a picture")
+        if now - self._changed_ns >= _FORGET_HELD_NS:
+            return self._reset(now, "the image has not moved for a quarter of an hour")
+        return ()
 
     def _result(self, seen: Result) -> tuple[Record, ...]:
         verdict, now = seen.verdict, seen.now_ns
@@ -177,9 +190,13 @@ class Monitor:
             verdict = replace(verdict, reason=_joined("played from memory, not live", verdict.reason))
         else:
             self._evidence.offer(verdict)
-        self._current = replace(seen, verdict=verdict)
+        if self._current is None or verdict.captured_ns >= self._current.verdict.captured_ns:
+            self._current = replace(seen, verdict=verdict)
         label, probability = verdict.label, verdict.probability
         self._shown = self._steady.add(verdict.state, label, probability, verdict.captured_ns / 1e9)
+        instead = self._situation(now)
+        if instead is not None:  # the frame is fine, but what came after it is not
+            return (self._say(self._stand_in(*instead, now), now),)
         said = self._say(verdict, now, seen.frame, seen.region)
         return (replace(said, value={**said.value, "stages_ms": dict(seen.stages_ms)}),)
 
@@ -193,21 +210,27 @@ class Monitor:
             case EventKind.FETUS:
                 return self._another(now, "fetus", value, self._evidence.fetus)
             case EventKind.FREEZE:
-                return self._freeze(now, "the machine froze the image")
+                return self._freeze(now, "the machine froze the image", machine=True)
             case EventKind.CINE:
-                self._hold, self._since_ns = "cine", now
+                if self._machine_hold == "cine":
+                    return ()
+                self._machine_hold, self._since_ns = "cine", now
                 return (_event(now, "cine", "the machine plays from memory"), *self._tick(now))
             case EventKind.LIVE:
-                return self._unfreeze(now)
+                return self._unfreeze(now, machine=True)
             case EventKind.MODE:
+                if value == self._mode:
+                    return ()
                 self._mode, self._since_ns = value, now
                 return (_event(now, "mode", value), *self._tick(now))
             case EventKind.CONNECTED:
                 self._source = "" if self._arrived_ns else "no frame yet"
                 self._arrived_ns = now if self._arrived_ns else 0
+                self._digest = self._current = None
                 return (_event(now, "source_connected", value),)
             case EventKind.DISCONNECTED:
                 self._source = f"the source is gone: {value}" if value else "the source is gone"
+                self._machine_hold, self._held = "", None  # when it comes back it has to say anew what it holds
                 return (_event(now, "source_disconnected", value), *self._tick(now))
 
     def _another(self, now: int, what: str, value: str, before: str) -> tuple[Record, ...]:
@@ -223,9 +246,9 @@ class Monitor:
     def _control(self, seen: Control) -> tuple[Record, ...]:
         now = seen.now_ns
         if seen.action == "freeze":
-            return self._freeze(now, "somebody froze the page")
+            return self._freeze(now, "somebody froze the page", machine=False)
         if seen.action == "unfreeze":
-            return self._unfreeze(now)
+            return self._unfreeze(now, machine=False)
         if seen.action == "reset_exam":
             self._asked_ns = now
             return self._reset(now, "somebody asked for it")
@@ -235,19 +258,30 @@ class Monitor:
         word = "accepted" if seen.action == "accept" else "rejected"
         return (_event(now, f"finding_{word}", _joined(finding, seen.note), label=finding, note=seen.note),)
 
-    def _freeze(self, now: int, why: str) -> tuple[Record, ...]:
-        if self._hold == "announced":
-            return ()
+    def _freeze(self, now: int, why: str, *, machine: bool) -> tuple[Record, ...]:
+        held = self._hold == "announced"
         live = self._situation(now) is None
+        if machine:
+            self._machine_hold = "announced"
+        else:
+            self._page_hold = True
+        if held:
+            return ()
         self._held = self._current if live else None
-        self._hold = "announced"
         return (_event(now, "frozen", why), *self._tick(now))
 
-    def _unfreeze(self, now: int) -> tuple[Record, ...]:
-        if not self._hold:
+    def _unfreeze(self, now: int, *, machine: bool) -> tuple[Record, ...]:
+        """The machine lets go of what it holds, and the page of what it holds: neither of what the other does."""
+        before = self._hold
+        if machine:
+            self._machine_hold = ""
+        else:
+            self._page_hold = False
+        if self._hold == before:
             return ()
-        self._hold, self._held, self._current, self._since_ns = "", None, None, now
-        self._arrived_ns = now  # a frozen machine may have sent none
+        self._held = self._current = self._digest = None
+        self._since_ns = self._arrived_ns = self._pictured_ns = now  # a frozen machine may have sent none
+        self._shown = _UNKNOWN
         self._steady.reset()
         return (_event(now, "live", "the image moves again"),)
 
@@ -255,7 +289,7 @@ class Monitor:
         now = seen.now_ns
         self._backend, self._fallback = seen.backend, seen.fallback
         if seen.up:
-            self._engine = ""
+            self._engine, self._digest = "", None
             detail = _joined(seen.backend, seen.fallback)
             return (_event(now, "engine_started", detail, engine_pid=seen.pid, backend=seen.backend),)
         withdrawn = self._evidence.withdraw()
@@ -268,8 +302,11 @@ class Monitor:
         self._evidence.reset()
         self._steady.reset()
         self._current = self._held = None
-        self._since_ns = now
-        return (_event(now, "exam_reset", why, exam=self._evidence.exam), *self._exam_news(now), *self._tick(now))
+        self._since_ns, self._said, self._shown = now, None, _UNKNOWN
+        event = _event(now, "exam_reset", why, exam=self._evidence.exam)
+        said = self._tick(now)  # what was said of the last exam is taken off the screen at once
+        said = said or (self._say(self._stand_in(State.INDETERMINATE, why, now), now),)
+        return (event, *self._exam_news(now), *said)
 
     # what is said
 
@@ -315,11 +352,11 @@ class Monitor:
             return State.NO_SIGNAL, "frames run backwards in time"
         if self._blank:
             return State.NO_SIGNAL, self._blank
+        if self._unusable:
+            return State.NOT_SUPPORTED_VIEW, self._unusable
         if self._digest is not None and now - self._changed_ns >= _STALLED_NS:
             still = (now - self._changed_ns) / 1e9
             return State.FROZEN, f"frozen or stalled: the same image for {still:.1f} s"
-        if self._unusable:
-            return State.NOT_SUPPORTED_VIEW, self._unusable
         if self._current is None:
             return (State.NO_SIGNAL, "no verdict yet") if now - self._said_ns >= _REPEAT_NS else None
         if self._current.verdict.expired(now):

@@ -129,7 +129,7 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
 
 
 def _power(settings: SessionSettings) -> PowerPolicy:
-    if settings.reduced_fps < LEAST_FPS:
+    if not settings.reduced_fps >= LEAST_FPS:
         raise BadInputError(f"--reduced-fps is {settings.reduced_fps:g}; give {LEAST_FPS:g} or more, as for --max-fps")
     return PowerPolicy(settings.reduced_fps, settings.hot_celsius, settings.low_percent)
 

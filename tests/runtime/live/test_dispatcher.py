@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_cns.bundle import Bundle, read_bundle
+from edge_cns.contract import InputSpec
 from edge_cns.data.phantom import PLANES, draw_patient, render
 from edge_cns.decision.verdict import LIFETIME_NS
 from edge_cns.errors import OperationError
-from edge_cns.frames import Delivery, EventKind, Frame, MachineEvent, UnusableFrame
+from edge_cns.frames import Delivery, EventKind, Frame, MachineEvent, Region, UnusableFrame
+from edge_cns.preprocess import prepare
 from edge_cns.runtime.backends.fake import VARIABLE
 from edge_cns.runtime.classifier import load
 from edge_cns.runtime.engine.supervisor import Supervisor
@@ -171,7 +174,7 @@ def test_an_engine_that_keeps_dying_gives_way_to_the_cpu_and_every_verdict_says_
     assert summary["restarts"] == 2
     assert summary["frames"]["dropped"].get("engine", 0) <= 2, "a frame is tried twice, not for ever"
     last = heard.classified()[-1]
-    assert (last["engine"], last["fallback"]) == ("litert", "on the CPU: fake failed 2 times within 60 s")
+    assert (last["engine"], last["fallback"]) == ("litert", "on the CPU: fake failed 2 times in a row")
 
 
 def test_the_loss_of_the_engine_drops_what_latest_would_show_too_late(bundle):
@@ -235,6 +238,30 @@ def test_a_source_that_fails_is_said_and_raised(bundle):
 
     with pytest.raises(OperationError, match="the cable was pulled"):
         play(bundle, Film(9, fps=60, make=make))
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError()])
+def test_a_source_of_anybodys_may_fail_in_any_way(bundle, error):
+    def make(i: int) -> Frame:
+        if i == 4:
+            raise error
+        return Frame(PICTURES[i], time.monotonic_ns(), i)
+
+    with pytest.raises(OperationError, match=f"the source failed .{type(error).__name__}"):
+        play(bundle, Film(9, fps=60, make=make))
+
+
+def test_a_region_that_no_longer_fits_is_an_unusable_frame(bundle, monkeypatch):
+    fixed = InputSpec(64, 64, "fixed", Region(0, 0, 120, 120))
+    monkeypatch.setattr("edge_cns.runtime.live.dispatcher.prepare", lambda f, spec, out: prepare(f, fixed, out))
+
+    def make(i: int) -> Frame:
+        pixels = PICTURES[i % 12] if i < 10 else np.ascontiguousarray(PICTURES[i % 12][:100, :100])
+        return Frame(pixels, time.monotonic_ns(), i)
+
+    heard, summary = play(bundle, Film(20, fps=60, make=make), "every")
+    assert summary["frames"]["dropped"] == {"unusable": 10}
+    assert any("does not fit" in v["reason"] for v in heard.of(RecordType.VERDICT))
 
 
 def test_it_stops_at_once_and_tells_what_was_left(bundle):

@@ -37,7 +37,7 @@ def test_a_pause_is_not_made_up_for():
     assert sum(limiter.passes(now) for now in burst) == 1
 
 
-@pytest.mark.parametrize("fps", [3.9, 0, -1])
+@pytest.mark.parametrize("fps", [3.9, 0, -1, float("nan")])
 def test_too_slow_a_limit_is_refused(fps):
     with pytest.raises(BadInputError, match="give 4 or more"):
         Limiter(fps)

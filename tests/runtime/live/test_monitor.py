@@ -152,6 +152,47 @@ class TestFreeze:
         live.ask("unfreeze")
         assert live.events().count("live") == 1
 
+    def test_the_page_lets_go_of_what_it_holds_and_of_nothing_else(self, live):
+        live.say(EventKind.FREEZE)
+        live.ask("freeze")
+        live.ask("unfreeze")
+        assert (live.last["state"], live.last["frozen"]) == ("frozen", "announced")
+        live.say(EventKind.LIVE)
+        live.ask("freeze")
+        live.say(EventKind.CINE)
+        assert live.last["frozen"] == "announced", "the page still holds it"
+        live.ask("unfreeze")
+        live.film("holo", 1)
+        assert live.last["frozen"] == "cine"
+        live.say(EventKind.LIVE)
+        live.film("cele", 2)
+        assert live.exam["evidence"]["holo"] < 0.1, "what was played from memory is no evidence"
+
+    @pytest.mark.parametrize(
+        "back",
+        [
+            lambda play: (play.say(EventKind.FREEZE), play.wait(3000), play.say(EventKind.LIVE)),
+            lambda play: (play.lose_engine(), play.wait(1000), play.regain_engine()),
+            lambda play: (play.say(EventKind.DISCONNECTED), play.wait(3000), play.say(EventKind.CONNECTED)),
+        ],
+        ids=["freeze", "engine", "source"],
+    )
+    def test_what_comes_back_is_not_called_stalled(self, live, back):
+        back(live)
+        said = len(live.verdicts)
+        live.wait(25)
+        live.frame("cele")
+        assert "stalled" not in {v["frozen"] for v in live.verdicts[said:]}
+        assert live.last["state"] == "class"
+
+    def test_what_was_held_is_gone_when_the_source_was_gone(self, live):
+        live.say(EventKind.FREEZE)
+        live.say(EventKind.DISCONNECTED, "cable")
+        live.wait(1000)
+        live.say(EventKind.CONNECTED)
+        live.wait(1000)
+        assert all(v["label"] is None for v in live.verdicts if v["emitted_ns"] > live.now - 2000 * MS)
+
     def test_a_source_that_goes_away_is_no_freeze(self, live):
         live.say(EventKind.FREEZE)
         live.say(EventKind.DISCONNECTED, "cable")
@@ -223,6 +264,17 @@ class TestSource:
         live.end("the source failed: pulled")
         assert (live.last["state"], live.last["reason"]) == ("no_signal", "the source failed: pulled")
 
+    def test_a_result_after_the_source_went_is_not_shown(self, live):
+        live.frame("holo", meanwhile=lambda play: play.say(EventKind.DISCONNECTED, "cable"))
+        assert all(v["label"] != "holo" for v in live.verdicts)
+        assert live.last["state"] == "no_signal"
+
+    def test_useless_frames_for_a_while_are_not_called_frozen(self, live):
+        for _ in range(40):
+            live.unusable()
+            live.wait(33)
+        assert "frozen" not in {v["state"] for v in live.verdicts}
+
     def test_no_frames_but_something(self, live):
         live.unusable()
         assert (live.last["state"], live.last["reason"]) == ("not_supported_view", "frame is 40x30 px")
@@ -250,8 +302,14 @@ class TestExams:
             lambda play: play.say(EventKind.FETUS, "B"),
             lambda play: play.ask("reset_exam"),
             lambda play: play.wait(61_000),
+            lambda play: [play.frame(blank="the image is black") for _ in range(2200)],
+            lambda play: [
+                (play.say(EventKind.DISCONNECTED), play.wait(49_000), play.say(EventKind.CONNECTED), play.wait(1000))
+                for _ in range(2)
+            ],
+            lambda play: (play.say(EventKind.FREEZE), play.wait(901_000), play.say(EventKind.LIVE)),
         ],
-        ids=["exam", "nameless exam", "fetus", "asked for", "60 s without frames"],
+        ids=["exam", "nameless exam", "fetus", "asked for", "60 s", "60 s of black", "60 s in two losses", "long hold"],
     )
     def test_evidence_never_crosses(self, play, crossing):
         play.say(EventKind.EXAM, "first")
@@ -315,6 +373,8 @@ class TestExams:
 
     def test_a_new_exam_takes_the_verdict_off_the_screen(self, live):
         live.say(EventKind.EXAM, "next")
+        assert (live.last["state"], live.last["label"]) == ("indeterminate", None)
+        assert live.last["steady"]["label"] is None
         live.wait(450)
         assert live.last["state"] == "no_signal"
 
