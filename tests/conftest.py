@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shutil
 import signal
 import subprocess
@@ -75,7 +76,9 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
         status = run([str(argument) for argument in arguments])
         return Outcome(status, *capfd.readouterr())
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    logging_to = logging.getLogger().handlers[:]
     yield call
+    logging.getLogger().handlers[:] = logging_to
     for number, handler in handlers.items():
         signal.signal(number, handler)

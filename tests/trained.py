@@ -113,7 +113,7 @@ def draw_frame(label: str, rng: np.random.Generator) -> np.ndarray:
 
 def draw_stripes(width: int) -> np.ndarray:
     """``(90, 90)`` uint8, black and white: like no class, while noise is a speckle of a kind."""
-    return np.tile(np.where(np.arange(90) // width % 2, 255, 0).astype(np.uint8), (90, 1))
+    return np.tile(np.where(np.arange(90) // width % 2, 255, 0).astype(np.uint8), (90, 1)).T.copy()
 
 
 def write_set(folder: Path, *, frames: int = 3, seed: int = 0) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -53,7 +54,7 @@ def engines(monkeypatch):
     """Other engines, in the table."""
     for kind in (Reference, OneStep, ManySteps):
         monkeypatch.setitem(table.BACKENDS, kind.name, (__name__, kind.__name__))
-    monkeypatch.setattr(table.importlib, "import_module", _import(table.importlib.import_module))
+    monkeypatch.setattr(importlib, "import_module", _import(importlib.import_module))
 
 
 def _import(real):
