@@ -325,7 +325,7 @@ class Supervisor:
                 if now - self._spawned_ns < _START_S * 1e9:
                     return []
                 raise InitialisationError(f"it was not ready within {_START_S:g} s")
-            self._process.answer_seconds = _CALM_ANSWER_S
+            self._process.answer_seconds = max(_CALM_ANSWER_S, self._hangs_ns / 1e9)  # a slow engine may be slow
             self._settle(0)
         except (EdgeCnsError, OSError) as error:
             return [self._lose(str(error), now)]

@@ -125,6 +125,7 @@ class Monitor:
                 return Reaction(self._machine(seen))
             case Unusable():
                 self._arrived_ns, self._unusable, self._source = seen.now_ns, seen.reason, ""
+                self._digest = None
                 return Reaction(self._tick(seen.now_ns))
             case SourceEnded():
                 self._source = seen.reason
@@ -139,14 +140,14 @@ class Monitor:
     def _arrived(self, seen: Arrived) -> Reaction:
         now, refusal = seen.now_ns, None
         records = self._forget(now)
-        self._arrived_ns, self._source, self._unusable = now, "", ""
+        self._arrived_ns, self._source = now, ""
         if seen.sequence == self._sequence or (seen.captured_ns == self._captured_ns and seen.captured_ns):
             refusal = Cause.REPEATED
         elif seen.captured_ns < self._captured_ns:
             self._backwards_ns = self._backwards_ns or now
             if now - self._backwards_ns < _REBASE_NS:
                 return Reaction(records + self._tick(now), Cause.BACKWARDS)
-            records += self._reset(now, "the source's clock was set back")
+            records += self._strangers(now, "the source's clock was set back")
         if refusal is None:
             self._sequence, self._captured_ns = seen.sequence, seen.captured_ns
             self._backwards_ns = 0
@@ -155,7 +156,7 @@ class Monitor:
         return Reaction(records + (self._tick(now) if refusal else ()), refusal)
 
     def _pictured(self, seen: Pictured) -> Reaction:
-        self._blank = seen.blank
+        self._blank, self._unusable = seen.blank, ""
         if seen.blank:
             self._digest = None
             return Reaction(self._tick(seen.now_ns), Cause.BLANK)
@@ -170,9 +171,9 @@ class Monitor:
         if self._evidence.empty:
             return ()
         if self._hold != "announced" and now - self._pictured_ns >= _FORGET_NS:
-            return self._reset(now, "60 s without a picture")
+            return self._strangers(now, "60 s without a picture")
         if now - self._changed_ns >= _FORGET_HELD_NS:
-            return self._reset(now, "the image has not moved for a quarter of an hour")
+            return self._strangers(now, "the image has not moved for a quarter of an hour")
         return ()
 
     def _result(self, seen: Result) -> tuple[Record, ...]:
@@ -230,6 +231,7 @@ class Monitor:
                 return (_event(now, "source_connected", value),)
             case EventKind.DISCONNECTED:
                 self._source = f"the source is gone: {value}" if value else "the source is gone"
+                self._since_ns = now
                 self._machine_hold, self._held = "", None  # when it comes back it has to say anew what it holds
                 return (_event(now, "source_disconnected", value), *self._tick(now))
 
@@ -297,6 +299,11 @@ class Monitor:
         self._current = self._held = None
         lost = _event(now, "engine_died", seen.detail, frames_withdrawn=withdrawn)
         return (lost, *self._tick(now))
+
+    def _strangers(self, now: int, why: str) -> tuple[Record, ...]:
+        """What comes may be of another patient: the last one's names must not stand beside it."""
+        self._evidence.exam = self._evidence.fetus = ""
+        return self._reset(now, why)
 
     def _reset(self, now: int, why: str) -> tuple[Record, ...]:
         self._evidence.reset()

@@ -363,6 +363,13 @@ class TestExams:
         assert live.events().count("exam_reset") == resets
         assert live.exam["exam"] == "first"
 
+    def test_the_name_of_the_last_exam_does_not_stand_beside_the_next(self, play):
+        play.say(EventKind.EXAM, "first")
+        play.film("cele", 1)
+        play.wait(61_000)
+        play.film("normal", 1)
+        assert play.exam["exam"] == play.exam["fetus"] == ""
+
     def test_a_pause_of_a_minute_on_hold_is_no_other_exam(self, live):
         live.film("cele", 6)
         live.say(EventKind.FREEZE)
