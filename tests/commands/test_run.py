@@ -107,6 +107,8 @@ def test_a_device_loads_no_training_library(tiny_bundle, frame_file):
         (["--source", PHANTOM, "--backend", "abacus"], "there is no backend 'abacus'"),
         (["--source", PHANTOM, "--max-fps", "2"], "--max-fps is 2"),
         (["--source", PHANTOM, "--reduced-fps", "1"], "--reduced-fps is 1"),
+        (["--source", PHANTOM, "--hot-celsius", "nan"], "--hot-celsius is nan"),
+        (["--source", PHANTOM, "--low-percent", "200"], "0 to 100 percent"),
         (["--source", PHANTOM, "--allow-plaintext"], "give --record DIR"),
         (["--source", PHANTOM, "--record", "kept"], "--record-key FILE, or --allow-plaintext"),
         (["--source", PHANTOM, "--policy", "some"], "--policy"),
@@ -130,6 +132,23 @@ def test_a_corrupted_video_is_one_line(cli, tiny_bundle, tmp_path):
     assert outcome.status == 2
     assert "clip.mp4" in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_video_never_takes_the_place_of_a_file_not_even_of_its_source(cli, tiny_bundle, tmp_path):
+    taken = tmp_path / "scan.mp4"
+    taken.write_bytes(b"somebody's")
+    outcome = cli("run", tiny_bundle, "--source", PHANTOM, "--sink", f"video://{taken}")
+    assert outcome.status == 2
+    assert "scan.mp4 exists already" in outcome.err
+    assert taken.read_bytes() == b"somebody's"
+
+
+def test_closed_standard_streams_cost_nothing(tiny_bundle, frame_file, tmp_path):
+    log = tmp_path / "log.jsonl"
+    command = f'exec "{sys.executable}" -m edge_cns run "$0" --source "$1" --sink jsonl://- --sink "jsonl://$2" <&- >&-'
+    done = subprocess.run(["sh", "-c", command, tiny_bundle, frame_file, log], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert lines_of(log)[-1]["frames"]["classified"] == 1
 
 
 def test_a_port_in_use_is_one_line(cli, tiny_bundle):

@@ -408,7 +408,7 @@ class Monitor:
             "fallback": self._fallback,
             "region": None if region is None else [region.x, region.y, region.width, region.height],
         }
-        if verdict.state in (State.NO_SIGNAL, State.FROZEN):
+        if verdict.state in (State.NO_SIGNAL, State.FROZEN) or not verdict.probabilities:  # no frame was classified
             value["steady"] = {"state": verdict.state.value, "label": verdict.label, "probability": verdict.probability}
         return Record(RecordType.VERDICT, value, verdict, frame, region)
 

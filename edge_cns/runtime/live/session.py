@@ -131,6 +131,11 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
 def _power(settings: SessionSettings) -> PowerPolicy:
     if not settings.reduced_fps >= LEAST_FPS:
         raise BadInputError(f"--reduced-fps is {settings.reduced_fps:g}; give {LEAST_FPS:g} or more, as for --max-fps")
+    if not (0 < settings.hot_celsius < 200 and 0 <= settings.low_percent <= 100):
+        raise BadInputError(
+            f"--hot-celsius is {settings.hot_celsius:g} and --low-percent {settings.low_percent:g}; "
+            "give more than 0 and less than 200 degrees, and 0 to 100 percent"
+        )
     return PowerPolicy(settings.reduced_fps, settings.hot_celsius, settings.low_percent)
 
 

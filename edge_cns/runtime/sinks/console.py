@@ -39,8 +39,9 @@ class Console:
     def write(self, record: Record) -> None:
         """See `ResultSink.write`."""
         line = _line(record)
-        if line and line != self._said:
-            self._said = line
+        said = "".join(c for c in line if not c.isdigit())  # ages and counts alone are no news
+        if line and said != self._said:
+            self._said = said
             self._stream.write(f"{time.monotonic() - self._began:8.2f} s  {line}\n")
             self._stream.flush()
 
@@ -62,7 +63,7 @@ def _line(record: Record) -> str:
             words = shown["label"] or shown["state"].replace("_", " ")
             held = " (frozen image, not live)" if value["frozen"] == "announced" else ""
             quiet = shown["state"] in ("class", "indeterminate", "not_supported_view")
-            return words + held if quiet else f"{words}: {''.join(c for c in value['reason'] if not c.isdigit())}"
+            return words + held if quiet else f"{words}: {value['reason']}"
         case RecordType.EXAM:
             return f"exam: {value['reason']}"
         case RecordType.SUMMARY:

@@ -29,10 +29,11 @@ _SECOND = 1_000_000_000
 
 
 def open_video(uri: str) -> VideoFile:
-    """Open ``video:///out.mp4?fps=15``. The file appears when the session ends, in the place of an older one.
+    """Open ``video:///out.mp4?fps=15``. The file appears when the session ends; an older one is never touched.
 
     Raises:
-        BadInputError: neither .mp4 nor .avi, a folder that is missing or may not be written, or a rate out of range.
+        BadInputError: neither .mp4 nor .avi, a file that is there already, a folder that is missing or may not be
+            written, or a rate out of range.
     """
     rest, options = split_uri(uri, {"fps": "15"})
     return VideoFile(local_path(uri, rest), options.number("fps", 0, 120))
@@ -53,6 +54,8 @@ class VideoFile:
             raise BadInputError(f"{one_line(str(path))}: a video ends in {' or '.join(_CODECS)}; rename it")
         if path.is_dir():
             raise BadInputError(f"{one_line(str(path))} is a folder; give the name of a video in it")
+        if path.exists():  # it may even be the clip that is classified
+            raise BadInputError(f"{one_line(str(path))} exists already; remove it or give another name")
         try:
             descriptor, name = tempfile.mkstemp(prefix=f".{path.stem[:50]}.", suffix=path.suffix, dir=path.parent)
         except (OSError, ValueError) as error:
@@ -93,7 +96,11 @@ class VideoFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
-        """Show the last verdict, finish the file and give it its name."""
+        """Show the last verdict, finish the file and give it its name.
+
+        Raises:
+            OSError: the name was taken meanwhile; what has it is untouched, and the video is dropped.
+        """
         if self._record is not None:
             self._size = self._size or NO_FRAME_SIZE
             self._encode_until(self._last_ns + self._period_ns)
@@ -102,7 +109,10 @@ class VideoFile:
             self._writer.release()
             self._writer = None
             self._temporary.chmod(0o644)
-            self._temporary.replace(self._path)
+            try:
+                os.link(self._temporary, self._path)  # fails where another session has taken the name meanwhile
+            finally:
+                self._temporary.unlink()
         self._temporary.unlink(missing_ok=True)
 
     def _encode_until(self, until_ns: int) -> None:

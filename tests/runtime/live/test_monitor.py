@@ -273,6 +273,7 @@ class TestSource:
         for _ in range(40):
             live.unusable()
             live.wait(33)
+        assert live.last["steady"]["state"] == "not_supported_view"
         assert "frozen" not in {v["state"] for v in live.verdicts}
 
     def test_no_frames_but_something(self, live):

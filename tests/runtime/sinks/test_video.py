@@ -139,16 +139,20 @@ def test_without_verdicts_there_is_no_video(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_video_stays_until_the_new_one_is_whole(tmp_path):
+def test_a_file_that_is_there_is_never_replaced(tmp_path):
     path = tmp_path / "out.mp4"
-    path.write_bytes(b"old")
     sink = open_sink(f"video://{path}")
     sink.start(session())
     for i in range(30):
         sink.write(verdict(i))
-    assert path.read_bytes() == b"old"
+    path.write_bytes(b"another session's")
+    with pytest.raises(FileExistsError):
+        sink.close()
     sink.close()
-    assert len(read(path)[0]) == 16
+    assert path.read_bytes() == b"another session's"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(BadInputError, match=r"out\.mp4 exists already"):
+        open_sink(f"video://{path}")
 
 
 @pytest.mark.parametrize(
