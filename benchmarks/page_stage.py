@@ -160,12 +160,12 @@ class Stage:
 
     def status(self, **changes: Any) -> None:
         """Say how source and engine are doing; while the stage plays it is said again every second."""
-        frames = {"seen": 1210, "classified": 1204, "dropped": {"overtaken": 6}, "pending": 0}
-        engine = {"backend": "litert", "state": "up", "restarts": 0, "invoke_ms_p50": 11.9, "invoke_ms_p99": 14.2}
-        latency = {"total": {"p50": 13.4, "p99": 18.8}}
+        frames = {"seen": 1210, "classified": 1204, "dropped": {"superseded": 6}, "pending": 0}
+        engine = {"backend": "litert", "state": "up", "restarts": 0}
+        latency = {"invoke": {"p50": 11.9, "p99": 14.2}, "total": {"p50": 13.4, "p99": 18.8}}
         value: dict[str, Any] = {"frames": frames, "engine": engine, "latency_ms": latency}
         value |= {"fps_in": 30.0, "fps_out": 29.9, "policy": "latest", "rate": {"state": "full"}, "rss_mib": 128.0}
-        value |= {"source": {"connected": True}, "drift": {"flag": False}, "recording": {"state": "recording"}}
+        value |= {"source": {"connected": True}, "drift": {"flag": False}, "recording": {"state": "on"}}
         self._told = value | changes
         self.say(RecordType.STATUS, **self._told)
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.bundle import Bundle, read_bundle
-from edge_cns.contract import INPUT_SCALE, INPUT_ZERO_POINT, OUTPUTS
+from edge_cns.contract import OUTPUTS
 from edge_cns.decision.verdict import Verdict
-from edge_cns.errors import UnsupportedError
 from edge_cns.frames import Frame
 from edge_cns.preprocess import prepare, quantise_into
 from edge_cns.runtime.backends.base import Backend
 from edge_cns.runtime.backends.table import open_backend
+from edge_cns.runtime.fit import check_model
 from edge_cns.runtime.reading import Reading
 from edge_cns.runtime.selftest import check_golden
 
@@ -39,7 +39,7 @@ class Classifier:
         self.bundle = bundle
         self.contract = bundle.contract
         self.backend = backend
-        self._check_model()
+        check_model(backend, bundle.contract)
         self._image = np.empty((self.contract.input.height, self.contract.input.width), np.uint8)
         self.reading = Reading(bundle, backend.quantisation, backend.output("embedding").shape[1])
         self.remarks = self.reading.remarks
@@ -95,33 +95,6 @@ class Classifier:
     def close(self) -> None:
         """Release the engine."""
         self.backend.close()
-
-    def _check_model(self) -> None:
-        spec, classes = self.contract.input, len(self.contract.classes)
-        shape, dtype = self.backend.input().shape, self.backend.dtype("image")
-        if dtype != np.int8:
-            raise UnsupportedError(f"model.tflite takes {dtype} input; a bundle's model is int8: use edge-cns convert")
-        if shape != (1, spec.height, spec.width, 1):
-            raise UnsupportedError(
-                f"model.tflite takes {shape}, the contract says {(1, spec.height, spec.width, 1)}; "
-                "they are not of one bundle"
-            )
-        scale, zero_point = self.backend.quantisation("image")
-        if abs(scale - INPUT_SCALE) > 1e-7 or zero_point != INPUT_ZERO_POINT:
-            raise UnsupportedError(
-                f"model.tflite quantises its input by {scale:.6g}, {zero_point}; "
-                f"a bundle's model by {INPUT_SCALE:.6g}, {INPUT_ZERO_POINT}: use edge-cns convert"
-            )
-        shapes = {name: self.backend.output(name).shape for name in OUTPUTS}
-        fits = shapes["logits"] == (1, classes) and len(shapes["cam"]) == 4 and shapes["cam"][3] == classes
-        if not fits or len(shapes["embedding"]) != 2:
-            raise UnsupportedError(
-                f"model.tflite has outputs {shapes} for {classes} classes; they are not of one bundle"
-            )
-        for name in shapes:
-            scale, _ = self.backend.quantisation(name)
-            if self.backend.dtype(name) != np.int8 or not (np.isfinite(scale) and scale > 0):
-                raise UnsupportedError(f"model.tflite output {name!r} is not quantised to int8: use edge-cns convert")
 
 
 def load(

@@ -17,7 +17,7 @@ from edge_cns.decision.views import ViewModel
 from edge_cns.errors import BadInputError
 from edge_cns.frames import Frame
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "standing_remarks"]
 
 
 class Reading:
@@ -45,7 +45,7 @@ class Reading:
         self._novelty = NoveltyModel.from_arrays(arrays) if decision.novelty else None
         self._views = ViewModel.from_arrays(arrays) if decision.views else None
         self._check_arrays(channels)
-        self.remarks = _standing_remarks(bundle)
+        self.remarks = standing_remarks(bundle)
 
     def real(self, name: str, values: NDArray[np.int8]) -> NDArray[np.float32]:
         """An output in real units.
@@ -120,7 +120,8 @@ class Reading:
             raise BadInputError("decision.npz does not fit the model and the contract; calibrate the bundle again")
 
 
-def _standing_remarks(bundle: Bundle) -> str:
+def standing_remarks(bundle: Bundle) -> str:
+    """What is to be said of all that a bundle says: uncalibrated, unproven, phantom; empty if nothing."""
     remarks = []
     if not bundle.contract.decision.calibrated:
         remarks.append("uncalibrated")

@@ -39,8 +39,9 @@ def main(arguments: list[str]) -> None:
         with open(int(model), "rb") as file:
             engine = open_backend(backend, file.read(), threads=int(threads))
         tensors = {name: _describe(engine, name) for name in (IMAGE, *OUTPUTS)}
-    except EdgeCnsError as error:
-        channel.send(json.dumps({"error": type(error).__name__, "text": str(error)[:4000]}).encode())
+    except Exception as error:  # an engine may be anybody's, and its reason shall not be lost
+        kind = type(error).__name__ if isinstance(error, EdgeCnsError) else "InitialisationError"
+        channel.send(json.dumps({"error": kind, "text": _text(error)}).encode())
         return
     hello = {"name": engine.name, "version": engine.version, "tensors": {n: _json(t) for n, t in tensors.items()}}
     channel.send(json.dumps(hello).encode())
@@ -59,9 +60,15 @@ def _serve(channel: socket.socket, engine: Backend, memory: TensorMemory) -> Non
             engine.invoke()
             for name in OUTPUTS:
                 memory.view(slot, name)[:] = engine.output(name)
-        except EdgeCnsError as error:
-            failure = str(error).encode()[:4000]
+        except Exception as error:  # as above
+            failure = _text(error).encode()
         channel.send(REPLY.pack(number, slot, time.monotonic_ns() - started) + failure)
+
+
+def _text(error: Exception) -> str:
+    """What went wrong, in one line that fits a message."""
+    text = str(error) if isinstance(error, EdgeCnsError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:1000]
 
 
 def _settle(parent: int) -> None:
@@ -69,6 +76,8 @@ def _settle(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of memory holds somebody's image
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")  # where memory runs out, this process goes, and not the runtime
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         sys.exit(1)

@@ -29,6 +29,7 @@ from edge_cns.runtime.engine.wire import (
     TensorMemory,
     sealed_memory,
 )
+from edge_cns.runtime.resident import resident_bytes
 
 __all__ = ["EngineProcess", "Reply"]
 
@@ -36,7 +37,7 @@ _ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",  # what lies in the working folder is not imported
     "OPENBLAS_NUM_THREADS": "1",  # numpy only copies there; its threads would cost memory
 }
-_DEATH_SECONDS = 0.2
+_DEATH_SECONDS = 0.1  # a killed process is gone within; one that a driver holds is left to itself
 _START_SECONDS = 30.0  # an accelerator may compile its model at the first start
 _ANSWER_SECONDS = 10.0  # of a first run, which some engines begin by compiling
 
@@ -116,14 +117,20 @@ class EngineProcess:
             return True
         if not self._readable(timeout_s):
             return False
-        hello = json.loads(self._receive() or b"null")
-        if not isinstance(hello, dict):
+        message = self._receive()
+        if not message:
             raise InitialisationError(f"the engine {self.name} died while it loaded the model ({self.epitaph()})")
-        if "error" in hello:
-            kind = getattr(errors, str(hello["error"]), InitialisationError)
-            raise kind(hello["text"]) if issubclass(kind, EdgeCnsError) else InitialisationError(hello["text"])
-        self._tensors = {name: Tensor.from_json(hello["tensors"][name]) for name in (IMAGE, *OUTPUTS)}
-        self.name, self.version = str(hello["name"]), str(hello["version"])
+        try:
+            hello = json.loads(message)
+            if "error" in hello:
+                kind = getattr(errors, str(hello["error"]), InitialisationError)
+                raise kind(hello["text"])
+            self._tensors = {name: Tensor.from_json(hello["tensors"][name]) for name in (IMAGE, *OUTPUTS)}
+            self.name, self.version = str(hello["name"]), str(hello["version"])
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, EdgeCnsError):
+                raise
+            raise InitialisationError(f"the engine {self.name} introduces itself with what is no hello") from None
         memory = TensorMemory(self._tensors)
         try:
             socket.send_fds(self._channel, [b"memory"], [memory.descriptor])
@@ -202,17 +209,13 @@ class EngineProcess:
         return np.dtype(self._tensors[name].dtype)
 
     def memory_bytes(self) -> int:
-        """Resident memory of the process; 0 when it is gone or the system does not tell."""
-        try:
-            with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
-                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError):
-            return 0
+        """Resident memory of the process; 0 when it is gone."""
+        return resident_bytes(self.pid)
 
     def epitaph(self) -> str:
         """How the process ended, in a few words."""
         try:
-            status = self._process.wait(0.2)
+            status = self._process.wait(_DEATH_SECONDS)
         except subprocess.TimeoutExpired:
             return "it closed its socket"
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
@@ -222,7 +225,7 @@ class EngineProcess:
         self._channel.close()
         if self._process.returncode is None:
             self._process.kill()  # it has nothing to finish, and may hang
-            with suppress(subprocess.TimeoutExpired):  # a driver may hold it for a while longer
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_DEATH_SECONDS)
         if self._memory is not None:
             self._memory.close()

@@ -6,10 +6,11 @@ the bit, those of the self-test on this machine.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ from edge_cns.contract import OUTPUTS
 from edge_cns.errors import EdgeCnsError, InitialisationError, OperationError, OperationTimeoutError
 from edge_cns.preprocess import quantise_into
 from edge_cns.runtime.engine.process import EngineProcess
+from edge_cns.runtime.fit import check_model
 from edge_cns.runtime.selftest import check_golden
 
 __all__ = ["CPU_BACKEND", "Answer", "Checked", "Lost", "Outcome", "SelfTest", "Started", "Supervisor"]
@@ -36,8 +38,10 @@ _PATIENCE = 20
 _PAUSES_S = (0.0, 0.1, 0.3, 1.0, 2.0)  # before a restart; their number is the budget
 _BUDGET_S = 60.0
 _RETRY_S = 10.0  # between attempts when the budget is spent
-_START_S = 30.0
-_CALM_ANSWER_S = 0.3  # of the self-test at a restart, while frames wait
+_START_S = 30.0  # for an engine to load at power-on; an accelerator may compile its model
+_RESTART_S = 5.0  # at least, later on; an engine that took longer at power-on gets `_PATIENCE_TO_LOAD` times that
+_PATIENCE_TO_LOAD = 5
+_ANSWER_S = 1.0  # at least, for a run of the self-test at a restart
 _GROWTH_BYTES = 512 * 2**20  # above what it needed after its warm-up
 _WARM_UP = 5
 _REMEMBERED = 512  # runs whose time is remembered
@@ -63,6 +67,15 @@ class SelfTest:
     load_ms: float
     warm_up_ms: float
     fallback: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Examined:
+    """What a self-test found of a process: golden vectors exact or not, ns of warm runs, outputs for the picture."""
+
+    exact: bool
+    spent: list[int]
+    said: dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +142,8 @@ class Supervisor:
         self._in_flight: deque[tuple[int, int, int]] = deque()  # number, slot, ns of submission
         self._answered_ns = self._next_check_ns = self._not_before_ns = self._spawned_ns = self._up_ns = 0
         self._deaths: deque[int] = deque()
-        self._limit = 0
+        self._limit, self._load_s, self._broken = 0, _START_S, ""
+        self._examination: Future[_Examined] | None = None
         self._hangs_ns = _HANGS_NS
         self._times: deque[int] = deque(maxlen=_REMEMBERED)
         self.restarts = 0
@@ -156,6 +170,7 @@ class Supervisor:
             exact = self._settle(_START_S)
         assert self._process is not None
         loaded = self._clock()
+        self._load_s = min(_START_S, max(_RESTART_S, _PATIENCE_TO_LOAD * (loaded - begun) / 1e9))
         return SelfTest(
             backend=self._process.name,
             version=self._process.version,
@@ -207,7 +222,8 @@ class Supervisor:
 
     def fileno(self) -> int:
         """To wait on for the next outcome; -1 while no process is there."""
-        return -1 if self._process is None else self._process.fileno()
+        waits = self._process is not None and self._examination is None
+        return self._process.fileno() if waits and self._process is not None else -1
 
     def input(self, slot: int) -> NDArray[Any]:
         """Memory of a slot's input, ``(1, H, W, 1)``."""
@@ -215,8 +231,10 @@ class Supervisor:
 
     def submit(self, slot: int) -> None:
         """Run a slot (0 or 1). Its answer, or `Lost`, will be among what `poll` returns."""
-        with suppress(OperationError):  # `poll` finds out why, and says it
+        try:
             self._in_flight.append((self.engine.submit(slot), slot, self._clock()))
+        except OperationError as error:
+            self._broken = str(error)  # `poll` says it
 
     def poll(self) -> list[Outcome]:
         """Look after the engine, and fetch what it has answered. Never waits."""
@@ -232,6 +250,8 @@ class Supervisor:
             return self._start_again(now)
         outcomes: list[Outcome] = []
         try:
+            if self._broken:
+                raise OperationError(self._broken)
             while (reply := self._process.reply(0)) is not None:
                 outcomes.append(self._take(reply.number, reply.slot, reply.nanoseconds, reply.error))
             if self._in_flight and now - max(self._in_flight[0][2], self._answered_ns) > self._hangs_ns:
@@ -254,7 +274,7 @@ class Supervisor:
 
     def close(self) -> None:
         """End the process. May be called twice."""
-        self._up = False
+        self._up, self._broken, self._examination = False, "", None
         if self._process is not None:
             self._process.close()
             self._process = None
@@ -263,7 +283,7 @@ class Supervisor:
         return EngineProcess(self._bundle.files["model.tflite"], self._backend, self._threads)
 
     def _settle(self, timeout_s: float) -> bool:
-        """From a process that loads to an engine that is known to be right.
+        """From a process that loads to an engine that is known to be right; waits for it.
 
         Returns:
             Whether the golden vectors were exact.
@@ -273,33 +293,47 @@ class Supervisor:
         try:
             if not self._process.connect(timeout_s):
                 raise InitialisationError(f"{self._backend} was not ready within {timeout_s:g} s")
-            exact = check_golden(self._bundle, self._process)
-            self._warm_up(self._process)
-        except EdgeCnsError as error:
+            examined = self._examine(self._process)
+            self._accept(self._process, examined)
+        except EdgeCnsError:
             self.close()
-            if isinstance(error, (OperationError, OperationTimeoutError)):
-                raise InitialisationError(f"{self._backend} failed its self-test ({error})") from None
             raise
+        return examined.exact
+
+    def _examine(self, process: EngineProcess) -> _Examined:
+        """The self-test: the model fits, the golden vectors come out, and how long a warm run takes.
+
+        Raises:
+            InitialisationError, UnsupportedError: it failed.
+        """
+        try:
+            check_model(process, self._bundle.contract)
+            exact = check_golden(self._bundle, process)
+            spent = []
+            for _ in range(_WARM_UP):
+                quantise_into(self._picture, process.input())
+                begun = self._clock()
+                process.invoke()
+                spent.append(self._clock() - begun)
+            return _Examined(exact, spent, {name: process.output(name)[0] for name in OUTPUTS})
+        except (OperationError, OperationTimeoutError) as error:
+            raise InitialisationError(f"{self._backend} failed its self-test ({error})") from None
+
+    def _accept(self, process: EngineProcess, examined: _Examined) -> None:
+        """Use it from now on.
+
+        Raises:
+            InitialisationError: it does not say of a golden picture what it said before.
+        """
+        if self._right and not _same(examined.said, self._right):
+            raise InitialisationError(f"{self._backend} no longer says what it said of a golden picture")
+        self._right = examined.said
+        self._times.extend(examined.spent)
+        self._limit = process.memory_bytes() + _GROWTH_BYTES
+        self._hangs_ns = max(_HANGS_NS, _PATIENCE * int(median(examined.spent)))
         now = self._clock()
         self._up, self._up_ns, self._answered_ns, self._next_check_ns = True, now, now, now + _CHECK_EVERY_NS
         self._in_flight.clear()
-        return exact
-
-    def _warm_up(self, process: EngineProcess) -> None:
-        """Time it, and learn what it says of the golden picture, or see that it is what it said before."""
-        spent = []
-        for _ in range(_WARM_UP):
-            quantise_into(self._picture, process.input())
-            begun = self._clock()
-            process.invoke()
-            spent.append(self._clock() - begun)
-        self._times.extend(spent)
-        said = {name: process.output(name)[0] for name in OUTPUTS}
-        if self._right and not _same(said, self._right):
-            raise InitialisationError(f"{self._backend} no longer says what it said of a golden picture")
-        self._right = said
-        self._limit = process.memory_bytes() + _GROWTH_BYTES
-        self._hangs_ns = max(_HANGS_NS, _PATIENCE * int(median(spent)))
 
     def _rehearse_fallback(self) -> None:
         """The CPU has to be right as well, before anybody depends on it."""
@@ -318,20 +352,25 @@ class Supervisor:
         self._times.clear()
 
     def _start_again(self, now: int) -> list[Outcome]:
-        """One step of a restart."""
-        assert self._process is not None
+        """One step of a restart; the self-test runs in a thread, for an engine may hang in it."""
+        process = self._process
+        assert process is not None
         try:
-            if not self._process.connect(0):
-                if now - self._spawned_ns < _START_S * 1e9:
-                    return []
-                raise InitialisationError(f"it was not ready within {_START_S:g} s")
-            self._process.answer_seconds = max(_CALM_ANSWER_S, self._hangs_ns / 1e9)  # a slow engine may be slow
-            self._settle(0)
+            if self._examination is None:
+                if process.connect(0):
+                    process.answer_seconds = max(_ANSWER_S, self._hangs_ns / 1e9)
+                    self._examination = _in_thread(lambda: self._examine(process))
+                elif now - self._spawned_ns >= self._load_s * 1e9:
+                    raise InitialisationError(f"it was not ready within {self._load_s:g} s")
+                return []
+            if not self._examination.done():
+                return []
+            examined, self._examination = self._examination.result(), None
+            self._accept(process, examined)
         except (EdgeCnsError, OSError) as error:
             return [self._lose(str(error), now)]
-        assert self._process is not None
         self.restarts += 1
-        return [Started(self._process.pid, self._backend, self.fallback)]
+        return [Started(process.pid, self._backend, self.fallback)]
 
     def _take(self, number: int, slot: int, nanoseconds: int, error: str) -> Outcome:
         """One reply.
@@ -378,6 +417,20 @@ class Supervisor:
             pause = 0.0
         self._not_before_ns = now + int(pause * 1e9)
         return Lost(f"the engine {what} was lost: {reason}")
+
+
+def _in_thread(examine: Callable[[], _Examined]) -> Future[_Examined]:
+    """Run in a thread that nobody has to wait for: it ends with the process that it examines."""
+    future: Future[_Examined] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(examine())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="self-test", daemon=True).start()
+    return future
 
 
 def _same(said: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> bool:

@@ -54,7 +54,10 @@ __all__ = ["Dispatcher", "Journal"]
 _TICK_NS = 20_000_000
 _STATUS_NS = 1_000_000_000
 _READER_SECONDS = 0.2  # for the source's thread to end once its source is closed; a hanging driver is left to itself
-_WORRYING = ("engine_died", "engine_slow", "source_disconnected", "sink", "recording_stopped", "rate_reduced", "drift")
+_WORRYING = (
+    *("engine_died", "engine_fallback", "engine_slow", "source_disconnected", "sink", "recording_stopped"),
+    *("rate_reduced", "drift"),
+)
 _TRIES = 2  # runs of one frame of policy ``every``: a frame that kills the engine twice is not tried again
 
 

@@ -289,11 +289,12 @@ class Monitor:
 
     def _engine_changed(self, seen: EngineChanged) -> tuple[Record, ...]:
         now = seen.now_ns
+        fell_back = bool(seen.fallback) and seen.fallback != self._fallback
         self._backend, self._fallback = seen.backend, seen.fallback
         if seen.up:
             self._engine, self._digest = "", None
-            detail = _joined(seen.backend, seen.fallback)
-            return (_event(now, "engine_started", detail, engine_pid=seen.pid, backend=seen.backend),)
+            started = _event(now, "engine_started", seen.backend, engine_pid=seen.pid, backend=seen.backend)
+            return (_event(now, "engine_fallback", seen.fallback), started) if fell_back else (started,)
         withdrawn = self._evidence.withdraw()
         self._engine = f"{seen.detail}; it is being restarted"
         self._current = self._held = None

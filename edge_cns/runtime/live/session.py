@@ -17,6 +17,7 @@ from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.intake import Policy
 from edge_cns.runtime.live.limiter import LEAST_FPS, Limiter
 from edge_cns.runtime.power import PowerPolicy
+from edge_cns.runtime.reading import standing_remarks
 from edge_cns.runtime.recording.key import key_to_record
 from edge_cns.runtime.recording.recorder import Recorder
 from edge_cns.runtime.selftest import engine_identity
@@ -175,13 +176,6 @@ def _closing(sink: ResultSink) -> Iterator[ResultSink]:
 
 
 def _selftest(bundle: Bundle, tested: SelfTest) -> dict[str, Any]:
-    remarks = [] if not tested.fallback else [tested.fallback]
-    if not bundle.contract.decision.calibrated:
-        remarks.append("uncalibrated")
-    if bundle.proof != "passed":
-        remarks.append(f"quantisation {bundle.proof}")
-    if bundle.contract.intended_use.phantom:
-        remarks.append("trained on phantom frames")
     return {
         "bundle": bundle.path.name,
         "model_sha256": hashlib.sha256(bundle.files["model.tflite"]).hexdigest(),
@@ -195,6 +189,6 @@ def _selftest(bundle: Bundle, tested: SelfTest) -> dict[str, Any]:
         "warm_up_ms": tested.warm_up_ms,
         "classes": list(bundle.contract.class_names),
         "research_use_only": True,
-        "remarks": ", ".join(remarks),
+        "remarks": ", ".join(filter(None, (tested.fallback, standing_remarks(bundle)))),
         "started_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from edge_cns.runtime.engine.supervisor import Supervisor
 from edge_cns.runtime.live.counts import FrameCounts
 from edge_cns.runtime.live.monitor import Monitor
 from edge_cns.runtime.power import Rate
+from edge_cns.runtime.resident import resident_bytes
 from edge_cns.runtime.sinks.base import Record, RecordType
 from edge_cns.runtime.sinks.runner import SinkRunner
 
@@ -121,7 +121,7 @@ class Status:
             "battery": None if rate is None else rate.battery,
             "recording": recording,
             "sinks": {sink.name: sink.counts for sink in sinks},
-            "rss_mib": (_resident() + self._engine.memory_bytes()) / 2**20,
+            "rss_mib": (resident_bytes() + self._engine.memory_bytes()) / 2**20,
         }
 
     def summary(self, ended: str, nanoseconds: int) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Status:
         }
 
     def _engine_json(self) -> dict[str, Any]:
-        engine, times = self._engine, self._engine.times_ms()
+        engine = self._engine
         state = "up" if engine.up else ("down" if engine.spent else "restarting")
         return {
             "backend": engine.backend,
@@ -144,8 +144,6 @@ class Status:
             "fallback": engine.fallback,
             "slow": self._slow,
             "restarts": engine.restarts,
-            "invoke_ms_p50": float(np.percentile(times, 50)) if times.size else None,
-            "invoke_ms_p99": float(np.percentile(times, 99)) if times.size else None,
         }
 
     def _look_at_speed(self) -> None:
@@ -162,9 +160,3 @@ class Status:
 def _percentiles(values: Sequence[float] | deque[float]) -> dict[str, float]:
     p50, p99 = np.percentile(np.fromiter(values, float), (50, 99))
     return {"p50": float(p50), "p99": float(p99)}
-
-
-def _resident() -> int:
-    """Bytes of this process."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_cns.bundle import Bundle, read_bundle
-from edge_cns.errors import BadInputError, GoldenMismatchError, InitialisationError
+from edge_cns.contract import InputSpec
+from edge_cns.errors import BadInputError, GoldenMismatchError, InitialisationError, UnsupportedError
 from edge_cns.runtime.backends.fake import VARIABLE
 from edge_cns.runtime.engine import supervisor as module
 from edge_cns.runtime.engine.supervisor import Answer, Checked, Lost, Started, Supervisor
@@ -167,3 +169,26 @@ def test_closing_ends_the_process(start):
     supervisor.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_an_engine_that_hangs_in_its_self_test_holds_nobody_up(start, monkeypatch):
+    supervisor = start("fake", "")
+    monkeypatch.setenv(VARIABLE, "hang@0")
+    os.kill(supervisor.pid, signal.SIGKILL)
+    longest, lost, until = 0.0, [], time.monotonic() + 15
+    while len(lost) < 2:
+        assert time.monotonic() < until
+        begun = time.monotonic()
+        lost += [o.reason for o in supervisor.poll() if isinstance(o, Lost)]
+        longest = max(longest, time.monotonic() - begun)
+        time.sleep(0.005)
+    assert "failed its self-test" in lost[1]
+    assert longest < 0.5, "a self-test of a hanging engine takes a second"
+
+
+def test_a_model_of_another_contract_is_refused(bundle, monkeypatch):
+    other = replace(bundle, contract=replace(bundle.contract, input=InputSpec(96, 96)))
+    supervisor = Supervisor(other)
+    with pytest.raises(UnsupportedError, match="they are not of one bundle"):
+        supervisor.start()
+    supervisor.close()

@@ -242,6 +242,7 @@ class TestEngine:
         live.frame("cele")
         live.wait(1000)
         assert live.last["fallback"] == "on the CPU: edgetpu is gone"
+        assert live.events().count("engine_fallback") == 1
 
 
 class TestSource:

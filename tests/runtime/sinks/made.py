@@ -139,7 +139,7 @@ def status(**changes: Any) -> Record:
     quantiles = {"p50": 2.0, "p99": 5.0}
     value = {
         "at_ns": SECOND,
-        "frames": {"seen": 100, "classified": 90, "dropped": {"late": 7, "duplicate": 2}, "pending": 1},
+        "frames": {"seen": 100, "classified": 90, "dropped": {"superseded": 7, "repeated": 2}, "pending": 1},
         "state": "class",
         "fps_in": 30.0,
         "fps_out": 29.0,
@@ -148,8 +148,6 @@ def status(**changes: Any) -> Record:
             "pid": 4711,
             "state": "up",
             "restarts": 0,
-            "invoke_ms_p50": 2.0,
-            "invoke_ms_p99": 5.0,
         },
         "source": {"uri": "synthetic://phantom", "connected": True, "detail": ""},
         "policy": "latest",

@@ -119,8 +119,8 @@ def test_every_value_of_a_status():
     found = measured(selftest(), status())
     expected = {
         "edge_cns_frames_total{outcome=classified}": 90,
-        "edge_cns_frames_total{outcome=late}": 7,
-        "edge_cns_frames_total{outcome=duplicate}": 2,
+        "edge_cns_frames_total{outcome=superseded}": 7,
+        "edge_cns_frames_total{outcome=repeated}": 2,
         "edge_cns_frames_pending": 1,
         "edge_cns_frames_per_second{direction=in}": 30,
         "edge_cns_frames_per_second{direction=out}": 29,

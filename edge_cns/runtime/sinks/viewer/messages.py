@@ -159,7 +159,8 @@ def status_message(value: Value, audience: Audience) -> dict[str, Any]:
     """How the source and the engine are doing."""
     frames, engine, source, rate = (_part(value, name) for name in ("frames", "engine", "source", "rate"))
     dropped = {audience.text(cause): number(n) or 0 for cause, n in _part(frames, "dropped").items()}
-    total, drift, recording = _part(_part(value, "latency_ms"), "total"), value.get("drift"), value.get("recording")
+    latency, drift, recording = _part(value, "latency_ms"), value.get("drift"), value.get("recording")
+    invoke, total = _part(latency, "invoke"), _part(latency, "total")
     return {
         "type": "status",
         "fps_in": number(value.get("fps_in")),
@@ -173,7 +174,7 @@ def status_message(value: Value, audience: Audience) -> dict[str, Any]:
         "engine": audience.text(engine.get("state")),
         "slow": bool(engine.get("slow")),
         "restarts": number(engine.get("restarts")),
-        "invoke_ms": [number(engine.get("invoke_ms_p50")), number(engine.get("invoke_ms_p99"))],
+        "invoke_ms": [number(invoke.get("p50")), number(invoke.get("p99"))],
         "latency_ms": [number(total.get("p50")), number(total.get("p99"))],
         "connected": bool(source.get("connected", True)),
         "source_detail": audience.text(source.get("detail")),

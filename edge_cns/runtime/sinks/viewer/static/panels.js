@@ -73,7 +73,7 @@ export function renderHealth(status, hello) {
     ["of it the network", `${one(status.invoke_ms[0])}, ${one(status.invoke_ms[1])} ms`],
     ["Rate", status.rate || "full", status.rate === "reduced" && `reduced: ${status.rate_reason || "policy"}`],
     ["Drift", status.drift == null ? "not watched" : "none", status.drift && "frames differ"],
-    ["Recording", status.recording ?? "off", status.recording && status.recording !== "recording" && status.recording],
+    ["Recording", status.recording ?? "off", status.recording === "stopped" && "stopped"],
   ];
   if (status.temperature_c != null) rows.push(["Temperature", `${one(status.temperature_c, 0)} \u00b0C`]);
   if (status.battery) rows.push(["Battery", `${one(status.battery.percent, 0)} %${status.battery.charging ? ", charging" : ""}`]);
