@@ -85,6 +85,7 @@ def command(
       edge-cns run brain.cns --source 'synthetic://phantom?class=anencephaly'
       edge-cns run brain.cns --source v4l2:///dev/video0 --sink http://127.0.0.1:8080 --sink jsonl:///var/log/brain.jsonl
     """
+    signals = _Signals()
     from edge_cns.runtime import log
     from edge_cns.runtime.live.session import SessionSettings, run_session
 
@@ -109,14 +110,25 @@ def command(
         record_limit_mb=record_limit_mb,
         allow_plaintext=allow_plaintext,
     )
-    run_session(bundle, settings, _stop_by_signal)
+    run_session(bundle, settings, signals.stop)
 
 
-def _stop_by_signal(dispatcher: Dispatcher) -> None:
-    """SIGTERM and Ctrl-C are the usual end of a session; asking twice changes nothing."""
+class _Signals:
+    """SIGTERM, SIGHUP and Ctrl-C are the usual end of a session; asking twice changes nothing.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        dispatcher.stop()
+    Until there is a session, what is being opened is given up, as by Ctrl-C in any other command.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
+    def __init__(self) -> None:
+        self._dispatcher: Dispatcher | None = None
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._asked)
+
+    def stop(self, dispatcher: Dispatcher) -> None:
+        """From now on it is this session that is stopped."""
+        self._dispatcher = dispatcher
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        if self._dispatcher is None:
+            raise KeyboardInterrupt
+        self._dispatcher.stop()

@@ -15,6 +15,7 @@ __all__ = ["Options", "local_path", "one_line", "public_uri", "scheme_of", "spli
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST = 200  # characters of hostile input that an error repeats
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -134,10 +135,11 @@ def local_path(uri: str, rest: str) -> Path:
 
 
 def public_uri(uri: str) -> str:
-    """A URI as logs, records and pages may show it: no password, no token, no folders, no options of a network peer.
+    """A URI as logs, records and pages may show it: no password, no token, no options of a network peer, no file name.
 
-    ``file:///home/me/clip.mp4?loop=1`` becomes ``file:///clip.mp4``, ``rtsp://me:secret@host/path?token=1`` becomes
-    ``rtsp://host/path``, and of a GStreamer pipeline only the scheme stays.
+    A file's name may be a patient's, so ``file:///home/me/clip.mp4?loop=1`` becomes ``file:///*.mp4``;
+    ``rtsp://me:secret@host/path?token=1`` becomes ``rtsp://host/path``, and of a GStreamer pipeline only the scheme
+    stays.
     """
     scheme = scheme_of(uri) or "file"
     rest = uri[len(scheme) + len("://") :] if scheme_of(uri) else uri
@@ -145,7 +147,8 @@ def public_uri(uri: str) -> str:
         return "gst://"
     if scheme in ("file", "dicom"):
         path = unquote(rest.partition("?")[0], errors="replace") if scheme_of(uri) else rest
-        return one_line(f"{scheme}:///{Path(path).name}")
+        suffix = Path(path).suffix
+        return f"{scheme}:///*{suffix if _SUFFIX.fullmatch(suffix) else ''}"
     if scheme in ("synthetic", "v4l2"):
         return one_line(f"{scheme}://{rest}")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

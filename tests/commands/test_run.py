@@ -143,6 +143,31 @@ def test_a_video_never_takes_the_place_of_a_file_not_even_of_its_source(cli, tin
     assert taken.read_bytes() == b"somebody's"
 
 
+def test_a_refusal_leaves_nothing_behind(cli, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli(
+        *("run", tiny_bundle, "--source", PHANTOM, "--record", "kept", "--allow-plaintext"),
+        *("--sink", f"jsonl://{tmp_path}/log.jsonl", "--sink", "pigeon://loft"),
+    )
+    assert outcome.status == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_things_are_opened_gives_up_in_one_line(tiny_bundle, tmp_path, number):
+    fifo = tmp_path / "frames"
+    fifo.mkdir()
+    for i in range(400):  # reading the first that can be read takes a while
+        (fifo / f"{i:03d}.png").write_bytes(b"no image")
+    session = start(tiny_bundle, "--source", fifo, "--sink", f"jsonl://{tmp_path}/log.jsonl")
+    time.sleep(0.35)
+    session.send_signal(number)
+    _, err = session.communicate(timeout=10)
+    assert session.returncode in (130, 2, -number), "before Python has come to the command, nobody can listen"
+    assert len(err.splitlines()) <= 1
+    assert not (tmp_path / "log.jsonl").exists()
+
+
 def test_closed_standard_streams_cost_nothing(tiny_bundle, frame_file, tmp_path):
     log = tmp_path / "log.jsonl"
     command = f'exec "{sys.executable}" -m edge_cns run "$0" --source "$1" --sink jsonl://- --sink "jsonl://$2" <&- >&-'

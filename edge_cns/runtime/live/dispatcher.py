@@ -8,6 +8,7 @@ One thread runs it, and never waits for longer than a tick: not for the source, 
 from __future__ import annotations
 
 import logging
+import math
 import select
 import threading
 import time
@@ -53,7 +54,9 @@ __all__ = ["Dispatcher", "Journal"]
 
 _TICK_NS = 20_000_000
 _STATUS_NS = 1_000_000_000
+_STOP_SECONDS = 0.85  # from `stop` to the end of all that can be waited for
 _READER_SECONDS = 0.2  # for the source's thread to end once its source is closed; a hanging driver is left to itself
+_VERIFY_SECONDS = 0.05  # for a last check of the engine, so that the last frames count
 _WORRYING = (
     *("engine_died", "engine_fallback", "engine_slow", "source_disconnected", "sink", "recording_stopped"),
     *("rate_reduced", "drift"),
@@ -134,13 +137,19 @@ class Dispatcher:
         self._ended: str | None = None
         self._failure: EdgeCnsError | OSError | None = None
         self._stopping = False
+        self._stop_by = math.inf
         self._ticked_ns = self._status_ns = 0
 
     # what others may ask, from any thread
 
     def stop(self) -> None:
         """End the session soon. From a signal handler too; may be called again and again."""
+        self._stop_by = min(self._stop_by, time.monotonic() + _STOP_SECONDS)
         self._stopping = True
+
+    def seconds_left(self, most: float) -> float:
+        """How long something may still be waited for at the end: ``most``, or what is left of the time to stop."""
+        return max(0.0, min(most, self._stop_by - time.monotonic()))
 
     def freeze(self, on: bool) -> None:
         """See `Controls.freeze`."""
@@ -218,8 +227,8 @@ class Dispatcher:
         ended = "stopped" if self._stopping and self._ended is None else self._ended or "the runtime failed"
         self._source.close()
         self._intake.close()
-        reader.join(_READER_SECONDS)
-        if not self._running and self._engine.verify(_READER_SECONDS):
+        reader.join(self.seconds_left(_READER_SECONDS))
+        if not self._running and self._engine.verify(_VERIFY_SECONDS):
             self._observe(Verified(time.monotonic_ns()))
         for _ in range(len(self._running) + len(self._again)):
             self.counts.dropped(Cause.STOPPED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,8 +29,7 @@ from edge_cns.runtime.uri import public_uri
 
 __all__ = ["SessionSettings", "run_session"]
 
-_FLUSH_SECONDS = 0.6  # for sinks and recording to finish: SIGTERM promises one second in all
-_CLOSE_SECONDS = 0.2
+_FLUSH_SECONDS = 0.6  # for sinks and recording to finish, where that is left of the time to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
     # What other targets are converted from is verified like the rest, and then only takes memory.
     bundle = replace(bundle, files={n: content for n, content in bundle.files.items() if n not in FOR_CONVERSION})
     uri = public_uri(settings.source)
-    recorder = _recorder(bundle, settings, uri)
+    key = _record_key(settings)
     with ExitStack() as open_things:
         # The engine's process loads while this one opens the rest.
         supervisor = Supervisor(
@@ -101,6 +100,9 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
         source = open_source(settings.source, live=True)
         open_things.callback(source.close)
         sinks = [(name, open_things.enter_context(_closing(open_sink(uri)))) for name, uri in _named(settings.sinks)]
+        recorder = None
+        if settings.record is not None:
+            recorder = open_things.enter_context(_recorder(settings.record, bundle, settings, key, uri))
         tested = supervisor.start()
         dispatcher = Dispatcher(
             bundle,
@@ -113,13 +115,9 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
             uri=uri,
         )
         runners = [SinkRunner(sink, name, dispatcher.sink_said) for name, sink in sinks]
-        # From the last to the first: the recording's time begins to run, the sinks end meanwhile, then it is closed.
         if recorder is not None:
             recorder.start(engine_identity(supervisor.engine), dispatcher.recording_said)
-            open_things.callback(recorder.close, _CLOSE_SECONDS)
-        open_things.callback(close_all, runners, _FLUSH_SECONDS)
-        if recorder is not None:
-            open_things.callback(recorder.end, _FLUSH_SECONDS)
+        open_things.callback(_flush, dispatcher, runners, recorder)
         session = Session(bundle, uri, dispatcher)
         for runner in runners:
             runner.start(session)
@@ -140,12 +138,20 @@ def _power(settings: SessionSettings) -> PowerPolicy:
     return PowerPolicy(settings.reduced_fps, settings.hot_celsius, settings.low_percent)
 
 
-def _recorder(bundle: Bundle, settings: SessionSettings, uri: str) -> Recorder | None:
-    if settings.record is None:
-        if settings.record_key is not None or settings.allow_plaintext:
-            raise BadInputError("--record-key and --allow-plaintext say how to record; give --record DIR with them")
-        return None
-    key = key_to_record(settings.record_key, allow_plaintext=settings.allow_plaintext)
+def _record_key(settings: SessionSettings) -> bytes | None:
+    """The key of the recording; ``None`` where nothing is recorded, or nothing is to be sealed."""
+    if settings.record is not None:
+        return key_to_record(settings.record_key, allow_plaintext=settings.allow_plaintext)
+    if settings.record_key is not None or settings.allow_plaintext:
+        raise BadInputError("--record-key and --allow-plaintext say how to record; give --record DIR with them")
+    return None
+
+
+@contextmanager
+def _recorder(
+    folder: Path, bundle: Bundle, settings: SessionSettings, key: bytes | None, uri: str
+) -> Iterator[Recorder]:
+    """A recorder; what it made is gone again where it never came to record anything."""
     options = {
         "source": uri,
         "policy": settings.policy,
@@ -153,8 +159,23 @@ def _recorder(bundle: Bundle, settings: SessionSettings, uri: str) -> Recorder |
         "threads": settings.threads,
         "backend": settings.backend,
     }
-    limit = settings.record_limit_mb * 10**6
-    return Recorder(settings.record, bundle, key=key, limit_bytes=limit, options=options)
+    there = folder.exists()
+    recorder = Recorder(folder, bundle, key=key, limit_bytes=settings.record_limit_mb * 10**6, options=options)
+    try:
+        yield recorder
+    finally:
+        if not there and not recorder.started:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _flush(dispatcher: Dispatcher, runners: Sequence[SinkRunner], recorder: Recorder | None) -> None:
+    """Let the sinks and the recording finish side by side."""
+    if recorder is not None:
+        recorder.end(dispatcher.seconds_left(_FLUSH_SECONDS))
+    close_all(runners, dispatcher.seconds_left(_FLUSH_SECONDS))
+    if recorder is not None:
+        recorder.close(dispatcher.seconds_left(_FLUSH_SECONDS))
 
 
 def _named(uris: Sequence[str]) -> list[tuple[str, str]]:

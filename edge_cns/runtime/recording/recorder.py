@@ -76,6 +76,11 @@ class Recorder:
             "frames_not_kept": self._frames_lost + self._waiting.frames_left_out,
         }
 
+    @property
+    def started(self) -> bool:
+        """Whether anything can have been written."""
+        return self._thread is not None
+
     def start(self, engine: Mapping[str, Any], on_event: Callable[[str, str], None]) -> None:
         """Begin to write.
 
@@ -215,6 +220,7 @@ def _claim(folder: Path) -> None:
             raise BadInputError(f"{folder} is no folder; give a new or empty folder to --record")
         else:
             folder.mkdir(0o700)
+        folder.chmod(0o700)
     except OSError as error:
         raise BadInputError(f"{folder} cannot be made ({error.strerror}); give another folder to --record") from None
     if not os.access(folder, os.W_OK | os.X_OK):

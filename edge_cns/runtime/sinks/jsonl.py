@@ -82,8 +82,10 @@ class JsonLines:
             raise failed
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; one to which nothing came is not left behind."""
         if self._path is not None and self._descriptor is not None:
+            if self._regular and os.fstat(self._descriptor).st_size == 0:
+                self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
         self._descriptor = None
 

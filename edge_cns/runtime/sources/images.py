@@ -19,13 +19,19 @@ class ImageFilm:
     """Images in the order given, ten a second. One that cannot be read is an `UnusableFrame` that names it.
 
     Raises:
-        BadInputError: there is only one, and it cannot be read.
+        BadInputError: none of them can be read.
     """
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
-        if len(paths) == 1:
-            read_image(paths[0])
+        for number, path in enumerate(paths, start=1):
+            try:
+                read_image(path)
+                return
+            except BadInputError as error:
+                if number == len(paths):
+                    none = f"none of {len(paths)} images can be read; the last: " if len(paths) > 1 else ""
+                    raise BadInputError(f"{none}{error}") from None
 
     def play(self) -> Iterator[Shown]:
         """Read and show each."""

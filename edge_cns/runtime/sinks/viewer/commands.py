@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge_cns.errors import EdgeCnsError
-from edge_cns.runtime.sinks.viewer.discreet import scrub
+from edge_cns.runtime.log import discreet
 
 if TYPE_CHECKING:
     from edge_cns.runtime.sinks.viewer.hub import Hub
@@ -38,7 +38,7 @@ class Commands:
         try:
             await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(None, call), _PATIENCE_SECONDS)
         except EdgeCnsError as error:
-            raise Refused(scrub(error)) from error
+            raise Refused(discreet(str(error))) from error
         except asyncio.TimeoutError:
             raise Refused("the runtime does not answer; look whether it was done") from None
 

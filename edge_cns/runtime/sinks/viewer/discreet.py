@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from edge_cns.contract import Contract
 
-__all__ = ["Discretion", "scrub", "source_name"]
+__all__ = ["Discretion", "source_name"]
 
 _HEALTHY = "normal"
 _SHORT = 3  # letters: so short a name is looked for as a word, for it is part of many
-_USER = re.compile(r"(?<=://)[^/\s@]*@")
-_QUERY = re.compile(r"(://[^\s?]*)\?\S*")
-_PATH = re.compile(r"(?<![\w:/.])/(?:[^/\s:,;'\"]+/)+(?=[^/\s])")
-_ADDRESSED = ("rtsp", "rtsps", "http", "https", "tcp", "udp")
 
 
 class Discretion:
@@ -69,30 +65,15 @@ class Discretion:
         return f"view {self._numbers[name]}" if name in self._numbers else "a view"
 
 
-def scrub(text: object) -> str:
-    """A line for a person without what is no business of a screen: users, passwords, queries and folders."""
-    line = " ".join(str(text).split())[:500]
-    return _PATH.sub("", _QUERY.sub(r"\1", _USER.sub("", line)))
-
-
 def source_name(uri: str) -> str:
-    """A source in few words: ``file clip.mp4``, ``rtsp camera:554``, ``v4l2 video0``; of a pipeline only ``gst``."""
-    scheme, separator, _ = uri.partition("://")
-    if not separator:
-        return f"file {unquote(_last(uri))}"
-    if scheme == "gst":
-        return scheme
-    try:
-        parts = urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return scheme
-    name = host if scheme in _ADDRESSED or not _last(parts.path) else unquote(_last(parts.path))
+    """A source in few words: ``file *.mp4``, ``rtsp camera:554``, ``v4l2 video0``, ``synthetic phantom``.
+
+    Args:
+        uri: as `edge_cns.runtime.uri.public_uri` leaves it.
+    """
+    scheme, _, rest = uri.partition("?")[0].partition("://")
+    name = rest.partition("/")[0] or rest.rstrip("/").rpartition("/")[2]
     return f"{scheme} {name}".strip()
-
-
-def _last(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2]
 
 
 def _plain(text: str) -> str:

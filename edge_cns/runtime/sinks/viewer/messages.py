@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_cns.decision.verdict import LIFETIME_NS, State
-from edge_cns.runtime.sinks.viewer.discreet import Discretion, scrub
+from edge_cns.runtime.log import discreet
+from edge_cns.runtime.sinks.viewer.discreet import Discretion
 
 __all__ = [
     "Audience",
@@ -56,7 +57,7 @@ class Audience:
 
     def text(self, value: object) -> str:
         """A line as it may be sent; empty if it may not."""
-        line = scrub(value or "")
+        line = discreet(str(value or ""))
         return line if self.names else self.discretion.quiet(line)
 
     def views(self, names: object) -> list[str]:
