@@ -38,7 +38,8 @@ from edge_cns.runtime.engine.supervisor import Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.limiter import Limiter
 from edge_cns.runtime.power import PowerPolicy
-from edge_cns.runtime.sinks.base import Record, RecordType, Session
+from edge_cns.runtime.sinks.base import RecordType, Session
+from edge_cns.runtime.sinks.memory import Memory
 from edge_cns.runtime.sinks.runner import SinkRunner, close_all
 from edge_cns.runtime.sinks.table import open_sink
 
@@ -83,25 +84,6 @@ class Puppet:
         self._closed.set()
 
 
-class Listener:
-    """A sink that remembers."""
-
-    lossless = True
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def start(self, session: Session) -> None: ...
-
-    def write(self, record: Record) -> None:
-        self.records.append(record)
-
-    def close(self) -> None: ...
-
-    def verdicts(self) -> list[dict[str, Any]]:
-        return [dict(r.value) for r in list(self.records) if r.type is RecordType.VERDICT]
-
-
 @dataclass
 class Trial:
     """A running session, for a fault to act on."""
@@ -109,7 +91,7 @@ class Trial:
     source: Puppet
     engine: Supervisor
     dispatcher: Dispatcher
-    heard: Listener
+    heard: Memory
     open_things: ExitStack
 
 
@@ -235,7 +217,7 @@ def _session(bundle: Bundle, fault: Fault) -> Iterator[Trial]:
             stack.callback(os.environ.pop, VARIABLE, None)
         engine = Supervisor(bundle, fault.backend)
         stack.callback(engine.close)
-        source, heard = Puppet(), Listener()
+        source, heard = Puppet(), Memory()
         sinks = [open_sink(uri) for uri in fault.sinks(stack)]
         engine.start()
         dispatcher = Dispatcher(bundle, engine, source, policy="latest", limiter=Limiter(None), power=PowerPolicy())
@@ -265,11 +247,11 @@ def run_trial(bundle: Bundle, fault: Fault) -> dict[str, Any]:
         ``None``; ``said``: the first state after the fault; ``stale``; ``restarts``; ``adds_up``.
     """
     with _session(bundle, fault) as trial:
-        _until(lambda: len(_live(trial.heard.verdicts())) >= _WARM, 10)
+        _until(lambda: len(_live(trial.heard.of(RecordType.VERDICT))) >= _WARM, 10)
         at = time.monotonic_ns()
         fault.inject(trial)
         time.sleep(_WATCHED_S)
-        verdicts = trial.heard.verdicts()
+        verdicts = trial.heard.of(RecordType.VERDICT)
         restarts = trial.engine.restarts
     counts = trial.dispatcher.counts.to_json()
     said = next((v for v in verdicts if v["emitted_ns"] > at and _says_so(v, at, fault)), None)

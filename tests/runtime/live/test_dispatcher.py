@@ -25,7 +25,8 @@ from edge_cns.runtime.engine.supervisor import Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.limiter import Limiter
 from edge_cns.runtime.power import PowerPolicy
-from edge_cns.runtime.sinks.base import Record, RecordType, Session
+from edge_cns.runtime.sinks.base import RecordType, Session
+from edge_cns.runtime.sinks.memory import Memory
 from edge_cns.runtime.sinks.runner import SinkRunner, close_all
 
 PICTURES = [render(draw_patient("normal", seed=i), PLANES[i % 6], view=i, size=128).pixels for i in range(12)]
@@ -53,34 +54,6 @@ class Film:
         self.closed.set()
 
 
-class Listener:
-    lossless = True
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def start(self, session: Session) -> None: ...
-
-    def write(self, record: Record) -> None:
-        self.records.append(record)
-
-    def close(self) -> None: ...
-
-    def of(self, kind: RecordType) -> list[dict]:
-        return [dict(record.value) for record in self.records if record.type is kind]
-
-    def classified(self) -> list[dict]:
-        """One a frame: verdicts that are repeated later carry the same number."""
-        found = {}
-        for verdict in self.of(RecordType.VERDICT):
-            if verdict["probabilities"]:
-                found.setdefault(verdict["sequence"], verdict)
-        return list(found.values())
-
-    def events(self) -> list[str]:
-        return [value["event"] for value in self.of(RecordType.EVENT)]
-
-
 @pytest.fixture(scope="module")
 def bundle(tiny_bundle: Path) -> Bundle:
     return read_bundle(tiny_bundle)
@@ -94,9 +67,9 @@ def play(
     backend: str = "auto",
     max_fps: float | None = None,
     meanwhile: Callable[[Dispatcher, Supervisor], None] | None = None,
-) -> tuple[Listener, dict]:
+) -> tuple[Memory, dict]:
     """A session from begin to end; what was heard, and its summary."""
-    engine, heard = Supervisor(bundle, backend), Listener()
+    engine, heard = Supervisor(bundle, backend), Memory()
     engine.start()
     dispatcher = Dispatcher(bundle, engine, source, policy=policy, limiter=Limiter(max_fps), power=PowerPolicy())
     runner = SinkRunner(heard, "listener", dispatcher.sink_said)
@@ -197,7 +170,7 @@ def test_events_and_useless_frames_keep_their_place(bundle):
         return Frame(PICTURES[i % 12], time.monotonic_ns(), i)
 
     source = Film(12, fps=60, make=make)
-    engine, heard = Supervisor(bundle), Listener()
+    engine, heard = Supervisor(bundle), Memory()
     engine.start()
     dispatcher = Dispatcher(bundle, engine, source, policy="every", limiter=Limiter(None), power=PowerPolicy())
     runner = SinkRunner(heard, "listener", dispatcher.sink_said)

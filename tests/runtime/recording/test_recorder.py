@@ -112,25 +112,18 @@ def test_a_full_disk_stops_the_recording_and_it_goes_on_by_itself(tiny_bundle, t
     assert "observations before it were not kept" in " ".join(report.notes)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_disk_that_is_really_full(tiny_bundle, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)], check=False).returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    try:
-        script = Script(tiny_bundle, make(disk / "r", tiny_bundle))
-        script.start()
-        for pixels in pictures(40):
-            script.frame(pixels)
-        script.finish()
-        assert [event for event, _ in script.events] == ["recording_stopped"]
-        assert 0 < script.recorder.state["frames_kept"] < 40
-        report = replay(disk / "r", bundle=tiny_bundle, key=KEY)
-        assert (report.result, report.kept) == ("identical", script.recorder.state["frames_kept"])
-        assert "at its end were not kept" in " ".join(report.notes)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def test_a_disk_that_is_really_full(tiny_bundle, small_disk):
+    disk = small_disk("256k")
+    script = Script(tiny_bundle, make(disk / "r", tiny_bundle))
+    script.start()
+    for pixels in pictures(40):
+        script.frame(pixels)
+    script.finish()
+    assert [event for event, _ in script.events] == ["recording_stopped"]
+    assert 0 < script.recorder.state["frames_kept"] < 40
+    report = replay(disk / "r", bundle=tiny_bundle, key=KEY)
+    assert (report.result, report.kept) == ("identical", script.recorder.state["frames_kept"])
+    assert "at its end were not kept" in " ".join(report.notes)
 
 
 def test_a_slow_disk_costs_frames_but_neither_verdicts_nor_the_dispatchers_time(

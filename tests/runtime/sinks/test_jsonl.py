@@ -207,21 +207,9 @@ def test_no_half_line_stays_where_a_line_did_not_fit(tmp_path):
     assert [line["number"] for line in lines(path)] == [0, 2]
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_full_disk_is_said_once_and_the_log_goes_on_when_there_is_space(small_disk):
-    path = small_disk / "log"
-    ballast = small_disk / "ballast"
+    disk = small_disk("64k")
+    path, ballast = disk / "log", disk / "ballast"
     ballast.write_bytes(bytes(40_000))
     said: list[str] = []
     runner = SinkRunner(open_sink(f"jsonl://{path}"), "log", lambda _, text: said.append(text))
