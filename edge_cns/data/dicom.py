@@ -169,7 +169,8 @@ def check_decoder(dataset: Any) -> None:
     except NotImplementedError:
         available = False
     if not available:
-        raise BadInputError(f"is compressed as {syntax.name}, which cannot be decoded here; {_DECODER}")
+        known = " ".join(syntax.name.split())[:64]  # of one that nobody knows, the header's own words
+        raise BadInputError(f"is compressed as {known}, which cannot be decoded here; {_DECODER}")
 
 
 def undecodable(dataset: Any) -> BadInputError:

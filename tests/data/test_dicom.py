@@ -311,6 +311,10 @@ BAD = {
         lambda: packaged("SC_rgb_jpeg_dcmtk.dcm").read_bytes().replace(b"\xff\xc0", b"\xff\xc3"),
         "is damaged, or a variant of JPEG Baseline (Process 1) that is not decoded here",
     ),
+    "odd syntax": (
+        lambda: dicom_bytes(GREY).replace(b"1.2.840.10008.1.2.1", b"1.2.840.10\n08.1.2.1"),
+        "is compressed as 1.2.840.10 08.1.2.1, which cannot be decoded here",
+    ),
     "odd patient": (lambda: dicom_bytes(GREY[:, :70], PatientID=SECRET * 20, Rows=80), "is cut short or damaged"),
 }
 
