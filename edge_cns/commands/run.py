@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ __all__ = ["command"]
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Log on standard error: warnings as text, or all events as JSON lines.",
+    help="Log on standard error: what needs attention as text, or all events as JSON lines.",
 )
 @threads
 @require_proof
@@ -110,7 +111,13 @@ def command(
         record_limit_mb=record_limit_mb,
         allow_plaintext=allow_plaintext,
     )
-    run_session(bundle, settings, signals.stop)
+
+    def ready(dispatcher: Dispatcher, addresses: Sequence[str]) -> None:
+        signals.stop(dispatcher)
+        for address in addresses:
+            log.say("serving", address, level=log.NOTICE)
+
+    run_session(bundle, settings, ready)
 
 
 class _Signals:

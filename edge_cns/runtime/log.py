@@ -22,7 +22,10 @@ import threading
 from datetime import datetime, timezone
 from typing import Literal
 
-__all__ = ["configure", "discreet", "say"]
+__all__ = ["NOTICE", "configure", "discreet", "say"]
+
+NOTICE = 25
+"""Level of what whoever has started it wants to read even on a quiet log."""
 
 _STANDARD_ERROR = 2
 _WAITING = 1000  # lines
@@ -36,6 +39,7 @@ _SECRET = re.compile(
 _FOLDERS = re.compile(r"(?:(?<![\w:/.])~?|(?<=file://)|(?<=dicom://)|(?<=jsonl://)|(?<=video://))/(?:[^/\n'\"]+/)+")
 
 _LOGGER = logging.getLogger("edge_cns")
+logging.addLevelName(NOTICE, "NOTICE")
 
 
 def configure(format: Literal["text", "json"] = "text", *, quiet: bool = False) -> None:
@@ -43,7 +47,7 @@ def configure(format: Literal["text", "json"] = "text", *, quiet: bool = False) 
 
     Args:
         format: ``text``, or ``json``: one object a line with ``time`` (UTC), ``level``, ``event`` and ``detail``.
-        quiet: warnings and errors only.
+        quiet: notices, warnings and errors only.
     """
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
@@ -52,7 +56,7 @@ def configure(format: Literal["text", "json"] = "text", *, quiet: bool = False) 
     handler = _Handler()
     handler.setFormatter(_Json() if format == "json" else _Text())
     root.addHandler(handler)
-    _LOGGER.setLevel(logging.WARNING if quiet else logging.INFO)
+    _LOGGER.setLevel(NOTICE if quiet else logging.INFO)
 
 
 def say(event: str, detail: str = "", *, level: int = logging.INFO) -> None:

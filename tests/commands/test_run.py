@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,18 @@ def test_a_missing_engine_is_one_line_or_a_fallback_that_is_said(cli, tiny_bundl
     verdicts = [line for line in lines_of(log) if line["type"] == "verdict"]
     assert all("fake cannot be used" in verdict["fallback"] for verdict in verdicts)
     assert all(verdict["engine"] == "litert" for verdict in verdicts)
+
+
+def test_what_is_served_is_said(tiny_bundle):
+    session = start(tiny_bundle, "--source", PHANTOM, "--sink", "http://:0", "--sink", "metrics://:0")
+    said = [session.stderr.readline() for _ in range(2)]
+    try:
+        addresses = [re.search(r"serving: (http://127\.0\.0\.1:\d+/\w*)$", line.rstrip()) for line in said]
+        assert all(addresses), said
+        for found in addresses:
+            with urllib.request.urlopen(found[1], timeout=10) as answer:
+                assert answer.status == 200
+    finally:
+        session.send_signal(signal.SIGTERM)
+        session.communicate(timeout=10)
+    assert session.returncode == 0

@@ -70,13 +70,15 @@ class SessionSettings:
     allow_plaintext: bool = False
 
 
-def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatcher], None] | None = None) -> None:
+def run_session(
+    path: Path, settings: SessionSettings, ready: Callable[[Dispatcher, Sequence[str]], None] | None = None
+) -> None:
     """Run a session to its end.
 
     Args:
         path: bundle ``NAME.cns``.
         settings: what is asked for.
-        ready: given the dispatcher before it runs, so that somebody can stop it.
+        ready: given the dispatcher before it runs, so that somebody can stop it, and the URLs of what is served.
 
     Raises:
         BadInputError, UnsupportedError, MissingExtraError, TamperedError: something cannot be opened; nothing has run.
@@ -123,7 +125,7 @@ def run_session(path: Path, settings: SessionSettings, ready: Callable[[Dispatch
             runner.start(session)
             runner.put(Record(RecordType.SELFTEST, _selftest(bundle, tested)))
         if ready is not None:
-            ready(dispatcher)
+            ready(dispatcher, [runner.address for runner in runners if runner.address])
         dispatcher.run(runners)
 
 

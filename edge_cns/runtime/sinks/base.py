@@ -85,7 +85,8 @@ class Session:
 class ResultSink(Protocol):
     """Something that takes records. Each runs in a thread of its own, so that a slow one slows nobody.
 
-    The constructor claims what the sink needs (file, port) and raises `BadInputError` for what cannot be had.
+    The constructor claims what the sink needs (file, port) and raises `BadInputError` for what cannot be had. A sink
+    that serves something has an ``address`` too, the URL that a person opens.
     """
 
     lossless: bool

@@ -59,6 +59,11 @@ class MetricsServer:
         """The port that is listened on."""
         return self._thread.port
 
+    @property
+    def address(self) -> str:
+        """For Prometheus."""
+        return f"{self._thread.url}/metrics"
+
     def start(self, session: Session) -> None:
         """Begin to answer."""
         self._thread.start()

@@ -39,6 +39,11 @@ class SinkRunner:
         self._thread: threading.Thread | None = None
 
     @property
+    def address(self) -> str:
+        """URL of what the sink serves; empty for one that serves nothing."""
+        return str(getattr(self._sink, "address", ""))
+
+    @property
     def counts(self) -> dict[str, int]:
         """``dropped``: records that never reached the sink; ``failed``: calls of the sink that raised."""
         return {"dropped": self._queue.dropped, "failed": self._failures.count}

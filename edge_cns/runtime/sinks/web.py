@@ -116,6 +116,12 @@ class WebThread:
         """The port that is listened on."""
         return int(self._socket.getsockname()[1])
 
+    @property
+    def url(self) -> str:
+        """``http://HOST:PORT`` that is listened on."""
+        host = self._socket.getsockname()[0]
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
     def start(self) -> None:
         """Serve; returns when requests are answered.
 

@@ -64,6 +64,11 @@ class PageSink:
         """That the page is on."""
         return self._thread.port
 
+    @property
+    def address(self) -> str:
+        """For a browser."""
+        return f"{self._thread.url}/"
+
     def start(self, session: Session) -> None:
         """Serve.
 
