@@ -1,0 +1,8 @@
+"""Doors between an ultrasound machine's own software and the classifier. Linux only.
+
+    ring        same computer: a C SDK (`sdk`), frames in shared memory, answers on the same socket
+    igtl        network: OpenIGTLink
+    dicom       hospital: a storage SCP in, structured reports out
+
+Each is a source and a sink of ``edge-cns run``; the entry points of the distribution connect them.
+"""
