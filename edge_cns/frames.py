@@ -103,6 +103,8 @@ class EventKind(str, enum.Enum):
 
     EXAM = "exam"
     """Another exam, patient or study begins; ``value`` is an opaque id, or empty. Evidence so far is forgotten."""
+    EXAM_END = "exam_end"
+    """The exam is over. Evidence so far is forgotten."""
     FETUS = "fetus"
     """Another fetus of the same exam; ``value`` is its number or name. Evidence so far is forgotten."""
     FREEZE = "freeze"
@@ -113,6 +115,16 @@ class EventKind(str, enum.Enum):
     """The image moves again."""
     MODE = "mode"
     """Imaging mode: ``B``, ``doppler``, ``M``, ``dual``. Of others than ``B`` nothing is stated."""
+    PROBE = "probe"
+    """The probe's name; empty when it was removed, and then evidence so far is forgotten."""
+    PRESET = "preset"
+    """Name of the machine's settings."""
+    DEPTH = "depth"
+    """Imaging depth, mm."""
+    ORIENTATION = "orientation"
+    """How the image is inverted: ``lr``, ``ud``, ``lr,ud``, or empty."""
+    GESTATIONAL_AGE = "gestational_age"
+    """Of the fetus, days."""
     CONNECTED = "connected"
     """Frames can come."""
     DISCONNECTED = "disconnected"
@@ -140,7 +152,8 @@ class FrameSource(Protocol):
     """Anything that delivers frames, and what is said beside them, in order. Closing it ends the iteration.
 
     One thread iterates; another may close. A source whose peer is gone says `EventKind.DISCONNECTED`, tries again by
-    itself with growing pauses, and ends only when it can never deliver again.
+    itself with growing pauses, and ends only when it can never deliver again. One that can answer whoever sends to it
+    has a ``reply``, a `edge_cns.runtime.sinks.base.ResultSink`.
     """
 
     def __iter__(self) -> Iterator[Delivery]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
 from edge_cns.commands._shared import PATH, require_proof, threads
+from edge_cns.errors import BadInputError
 
 if TYPE_CHECKING:
     from edge_cns.runtime.live.dispatcher import Dispatcher
@@ -47,6 +50,14 @@ __all__ = ["command"]
     help="Size from which the oldest part of the recording is deleted.",
 )
 @click.option("--allow-plaintext", is_flag=True, help="Record without a key: anybody can look at it.")
+@click.option("--forward", metavar="AE@HOST:PORT", help="DICOM reports of accepted findings go there.")
+@click.option(
+    "--forward-queue",
+    type=PATH,
+    metavar="DIR",
+    help="Where reports wait until they are sent.  [default: edge-cns/forward in the user's state folder]",
+)
+@click.option("--forward-unreviewed", is_flag=True, help="Reports of every exam that nobody rejected, accepted or not.")
 @click.option(
     "--log",
     "log_format",
@@ -73,6 +84,9 @@ def command(
     record_key: Path | None,
     record_limit_mb: int,
     allow_plaintext: bool,
+    forward: str | None,
+    forward_queue: Path | None,
+    forward_unreviewed: bool,
     log_format: str,
     threads: int,
     require_proof: bool,
@@ -96,7 +110,7 @@ def command(
         log.configure("text", quiet=True)
     settings = SessionSettings(
         source=source,
-        sinks=sinks or ("console://",),
+        sinks=(sinks or ("console://",)) + _forward(source, forward, forward_queue, unreviewed=forward_unreviewed),
         backend=backend,
         threads=threads,
         allow_fallback=allow_fallback,
@@ -118,6 +132,27 @@ def command(
             log.say("serving", address, level=log.NOTICE)
 
     run_session(bundle, settings, ready)
+
+
+def _forward(source: str, to: str | None, queue: Path | None, *, unreviewed: bool) -> tuple[str, ...]:
+    """The sink that sends reports, if it is asked for."""
+    if to is None:
+        if queue is not None or unreviewed:
+            raise BadInputError("--forward-queue and --forward-unreviewed say how to send; give --forward AE@HOST:PORT")
+        return ()
+    if not source.startswith("dicom-scp://"):
+        raise BadInputError("--forward sends reports on DICOM studies; give --source dicom-scp://HOST:PORT with it")
+    return (f"dicom-scu://{to}?queue={quote(str(queue or _usual_queue()))}&reviewed={int(not unreviewed)}",)
+
+
+def _usual_queue() -> Path:
+    """A folder that outlives the program (XDG Base Directory Specification, state)."""
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-cns"
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise BadInputError(f"there is no folder for reports that wait ({error}); give --forward-queue DIR") from None
+    return state / "forward"
 
 
 class _Signals:

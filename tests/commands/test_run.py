@@ -234,3 +234,18 @@ def test_what_is_served_is_said(tiny_bundle):
         session.send_signal(signal.SIGTERM)
         session.communicate(timeout=10)
     assert session.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--forward-unreviewed",), "give --forward AE@HOST:PORT"),
+        (("--forward-queue", "q"), "give --forward AE@HOST:PORT"),
+        (("--forward", "PACS@127.0.0.1:104"), "give --source dicom-scp://HOST:PORT"),
+    ],
+)
+def test_forwarding_needs_studies_and_somebody_to_send_to(cli, tiny_bundle, options, why):
+    outcome = cli("run", tiny_bundle, "--source", PHANTOM, *options)
+    assert outcome.status == 2
+    assert why in outcome.err
+    assert len(outcome.err.splitlines()) == 1

@@ -42,13 +42,18 @@ class FrameCounts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen = self._classified = self._late = 0
+        self._seen = self._classified = self._late = self._missed = 0
         self._dropped: Counter[str] = Counter()
 
     def seen(self) -> None:
         """One arrived."""
         with self._lock:
             self._seen += 1
+
+    def missed(self, count: int) -> None:
+        """Frames that the source numbered and could not deliver."""
+        with self._lock:
+            self._missed += count
 
     def classified(self, *, late: bool) -> None:
         """One has its verdict; ``late`` if that had expired by then."""
@@ -62,7 +67,10 @@ class FrameCounts:
             self._dropped[cause.value] += 1
 
     def to_json(self) -> dict[str, Any]:
-        """``seen``, ``classified``, ``dropped`` by cause, ``pending``, and how many of the classified were ``late``."""
+        """``seen``, ``classified``, ``dropped`` by cause, ``pending``; and ``late`` ones of the classified.
+
+        ``missed`` ones never came, and are not among those seen.
+        """
         with self._lock:
             pending = self._seen - self._classified - sum(self._dropped.values())
             return {
@@ -71,4 +79,5 @@ class FrameCounts:
                 "dropped": dict(sorted(self._dropped.items())),
                 "pending": pending,
                 "late": self._late,
+                "missed": self._missed,
             }

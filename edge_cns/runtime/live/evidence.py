@@ -25,6 +25,7 @@ class Evidence:
 
     Attributes:
         exam, fetus: opaque names from the machine, or empty.
+        gestational_age_days: as the machine says, or ``None``.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -37,6 +38,7 @@ class Evidence:
         self._said_ns = 0
         self._said_frames = -1
         self.exam = self.fetus = ""
+        self.gestational_age_days: int | None = None
 
     @property
     def empty(self) -> bool:
@@ -93,11 +95,12 @@ class Evidence:
     def news(self, now_ns: int) -> dict[str, Any] | None:
         """What an exam record says, if something else may be said than last time, or a second later; else ``None``."""
         statement = self.statement()
-        what = (self.exam, self.fetus, statement.outcome, statement.label, statement.views_seen)
+        whose = {"exam": self.exam, "fetus": self.fetus, "gestational_age_days": self.gestational_age_days}
+        what = (*whose.values(), statement.outcome, statement.label, statement.views_seen)
         waited = now_ns - self._said_ns >= _SAY_EVERY_NS and statement.n_frames != self._said_frames
         if what == self._said and not waited:
             return None
         self._said, self._said_ns, self._said_frames = what, now_ns, statement.n_frames
         scores = self._exam.scores()
         evidence = {} if scores is None else dict(zip(self._names, map(float, scores), strict=True))
-        return {"exam": self.exam, "fetus": self.fetus, **statement.to_json(), "evidence": evidence}
+        return {**whose, **statement.to_json(), "evidence": evidence}

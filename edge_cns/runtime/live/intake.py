@@ -17,6 +17,7 @@ Policy: TypeAlias = Literal["latest", "every"]
 POLICIES: tuple[Policy, ...] = ("latest", "every")
 
 _FRAMES = (Frame, UnusableFrame)
+_LARGEST_GAP = 2**20  # of numbers: more is another way of counting
 _QUEUE = 4  # frames of ``every`` that may wait: more would only make them older
 
 
@@ -37,6 +38,7 @@ class Intake:
         self._frames = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._sequence: int | None = None
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def put(self, delivery: Delivery) -> bool:
@@ -47,7 +49,7 @@ class Intake:
         """
         with self._changed:
             if isinstance(delivery, _FRAMES):
-                self._counts.seen()
+                self._count(delivery.sequence)
                 if self._policy == "latest" and self._frames:
                     older = next(waiting for waiting in self._waiting if isinstance(waiting, _FRAMES))
                     self._waiting = deque(waiting for waiting in self._waiting if waiting is not older)
@@ -85,6 +87,13 @@ class Intake:
             while self._waiting:
                 self._drop(self._waiting.popleft(), Cause.STOPPED)
         os.eventfd_write(self.descriptor, 1)
+
+    def _count(self, sequence: int) -> None:
+        """One more is here; numbers that were left out are frames that never came."""
+        self._counts.seen()
+        if self._sequence is not None and 1 < sequence - self._sequence < _LARGEST_GAP:
+            self._counts.missed(sequence - self._sequence - 1)
+        self._sequence = sequence
 
     def _drop(self, delivery: Delivery, cause: Cause) -> None:
         self._frames -= isinstance(delivery, _FRAMES)

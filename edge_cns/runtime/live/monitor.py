@@ -206,10 +206,6 @@ class Monitor:
     def _machine(self, seen: Machine) -> tuple[Record, ...]:  # noqa: PLR0911 - a word a line
         now, value = seen.now_ns, seen.value
         match seen.kind:
-            case EventKind.EXAM:
-                return self._another(now, "exam", value, self._evidence.exam)
-            case EventKind.FETUS:
-                return self._another(now, "fetus", value, self._evidence.fetus)
             case EventKind.FREEZE:
                 return self._freeze(now, "the machine froze the image", machine=True)
             case EventKind.CINE:
@@ -234,6 +230,29 @@ class Monitor:
                 self._since_ns = now
                 self._machine_hold, self._held = "", None  # when it comes back it has to say anew what it holds
                 return (_event(now, "source_disconnected", value), *self._tick(now))
+            case _:
+                return self._examined(now, seen.kind, value)
+
+    def _examined(self, now: int, kind: EventKind, value: str) -> tuple[Record, ...]:
+        """Who is examined, and with what."""
+        match kind:
+            case EventKind.EXAM:
+                return self._another(now, "exam", value, self._evidence.exam)
+            case EventKind.EXAM_END:
+                return self._strangers(now, "the exam is over")
+            case EventKind.FETUS:
+                return self._another(now, "fetus", value, self._evidence.fetus)
+            case EventKind.PROBE if not value:
+                return self._reset(now, "the probe was removed")
+            case EventKind.GESTATIONAL_AGE:
+                return self._gestational_age(now, value)
+            case _:
+                return (_event(now, kind.value, value),)
+
+    def _gestational_age(self, now: int, value: str) -> tuple[Record, ...]:
+        days = int(value) if value.isascii() and value.isdigit() and len(value) <= 3 else None
+        self._evidence.gestational_age_days = days
+        return (_event(now, "gestational_age", value), *self._exam_news(now))
 
     def _another(self, now: int, what: str, value: str, before: str) -> tuple[Record, ...]:
         """Another exam or fetus: nothing of the last one is left, not even on the display."""
@@ -243,6 +262,7 @@ class Monitor:
             self._evidence.exam, self._evidence.fetus = value, ""
         else:
             self._evidence.fetus = value
+        self._evidence.gestational_age_days = None
         return self._reset(now, f"another {what}")
 
     def _control(self, seen: Control) -> tuple[Record, ...]:
@@ -304,6 +324,7 @@ class Monitor:
     def _strangers(self, now: int, why: str) -> tuple[Record, ...]:
         """What comes may be of another patient: the last one's names must not stand beside it."""
         self._evidence.exam = self._evidence.fetus = ""
+        self._evidence.gestational_age_days = None
         return self._reset(now, why)
 
     def _reset(self, now: int, why: str) -> tuple[Record, ...]:
@@ -408,6 +429,8 @@ class Monitor:
             "engine": self._backend,
             "fallback": self._fallback,
             "region": None if region is None else [region.x, region.y, region.width, region.height],
+            "exam": self._evidence.exam,
+            "fetus": self._evidence.fetus,
         }
         if verdict.state in (State.NO_SIGNAL, State.FROZEN) or not verdict.probabilities:  # no frame was classified
             value["steady"] = {"state": verdict.state.value, "label": verdict.label, "probability": verdict.probability}

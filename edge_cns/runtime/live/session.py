@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_cns.bundle import FOR_CONVERSION, Bundle, read_bundle
 from edge_cns.errors import BadInputError
+from edge_cns.frames import FrameSource
 from edge_cns.runtime.engine.supervisor import SelfTest, Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.intake import Policy
@@ -101,7 +102,7 @@ def run_session(
         open_things.callback(supervisor.close)
         source = open_source(settings.source, live=True)
         open_things.callback(source.close)
-        sinks = [(name, open_things.enter_context(_closing(open_sink(uri)))) for name, uri in _named(settings.sinks)]
+        sinks = [(name, open_things.enter_context(_closing(sink))) for name, sink in _sinks(settings, source)]
         recorder = None
         if settings.record is not None:
             recorder = open_things.enter_context(_recorder(settings.record, bundle, settings, key, uri))
@@ -178,6 +179,16 @@ def _flush(dispatcher: Dispatcher, runners: Sequence[SinkRunner], recorder: Reco
     close_all(runners, dispatcher.seconds_left(_FLUSH_SECONDS))
     if recorder is not None:
         recorder.close(dispatcher.seconds_left(_FLUSH_SECONDS))
+
+
+def _sinks(settings: SessionSettings, source: FrameSource) -> Iterator[tuple[str, ResultSink]]:
+    """The sinks that were asked for, and the one that answers the source; asked for, it is not opened twice."""
+    reply: ResultSink | None = getattr(source, "reply", None)
+    uris = [uri for uri in settings.sinks if reply is None or uri != settings.source]
+    for name, uri in _named(uris):
+        yield name, open_sink(uri)
+    if reply is not None:
+        yield "reply", reply
 
 
 def _named(uris: Sequence[str]) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ __all__ = ["STAGES", "Status"]
 
 STAGES = ("preprocess", "invoke", "postprocess", "total")
 
+_SETTINGS = (EventKind.MODE, EventKind.PROBE, EventKind.PRESET, EventKind.DEPTH, EventKind.ORIENTATION)
 _REMEMBERED = 512  # frames whose stages are remembered
 _SLOW, _RECOVERED = 5.0, 3.0  # times the warm-up
 
@@ -55,6 +56,7 @@ class Status:
         self._usual_ms = float(np.median(supervisor.times_ms()))
         self._slow = self._drifting = False
         self._connected, self._detail = True, ""
+        self._machine: dict[str, str] = {}
         self._rate: Rate | None = None
         self._verdicts = 0
         self._last = (time.monotonic_ns(), 0, 0)
@@ -74,6 +76,8 @@ class Status:
         """The machine said something."""
         if event.kind in (EventKind.CONNECTED, EventKind.DISCONNECTED):
             self._connected, self._detail = event.kind is EventKind.CONNECTED, event.value
+        elif event.kind in _SETTINGS:
+            self._machine[event.kind.value] = event.value
 
     def said(self, record: Record) -> None:
         """A record went out."""
@@ -112,6 +116,7 @@ class Status:
             "fps_out": (frames["classified"] - classified) / seconds,
             "engine": self._engine_json(),
             "source": {"uri": self._uri, "connected": self._connected, "detail": self._detail},
+            "machine": dict(self._machine),
             "policy": self._policy,
             "max_fps": self._max_fps,
             "rate": None if rate is None else {"state": rate.state, "reason": rate.reason, "fps": rate.fps},

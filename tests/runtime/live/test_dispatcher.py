@@ -187,6 +187,7 @@ def test_events_and_useless_frames_keep_their_place(bundle):
         "dropped": {"unusable": 1},
         "pending": 0,
         "late": 0,
+        "missed": 2,  # the events took the numbers of frames
     }
 
 

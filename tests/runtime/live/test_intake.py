@@ -43,7 +43,16 @@ def test_latest_keeps_the_newest_and_counts_the_others():
         "dropped": {"superseded": 4},
         "pending": 1,
         "late": 0,
+        "missed": 0,
     }
+
+
+def test_numbers_that_were_left_out_are_frames_that_never_came():
+    counts = FrameCounts()
+    intake = Intake("latest", counts)
+    for i in (3, 4, 7, 7, 5, 6, 2**40):  # 5 and 6 are missing; then the source begins to count anew, twice
+        intake.put(frame(i))
+    assert counts.to_json()["missed"] == 2
 
 
 def test_events_are_never_dropped_and_frames_do_not_cross_them():

@@ -412,3 +412,45 @@ def test_the_same_observations_give_the_same_records():
         return [record.to_json() for record in play.records]
 
     assert script(Play()) == script(Play())
+
+
+def counted(live) -> int:
+    return live.monitor._evidence.statement().n_frames
+
+
+class TestWhatTheMachineSays:
+    def test_a_probe_that_is_removed_takes_the_evidence_with_it(self, live):
+        live.say(EventKind.EXAM, "one")
+        live.film("cele", 1)
+        assert counted(live) > 0
+        live.say(EventKind.PROBE, "C5-1")
+        assert counted(live) > 0, "another probe, the same patient"
+        live.say(EventKind.PROBE, "")
+        assert counted(live) == 0
+        assert live.monitor._evidence.exam == "one", "nobody else lies there"
+
+    def test_the_end_of_an_exam_leaves_nothing(self, live):
+        live.say(EventKind.EXAM, "one")
+        live.say(EventKind.FETUS, "2")
+        live.say(EventKind.GESTATIONAL_AGE, "154")
+        live.frame("cele")
+        assert (live.last["exam"], live.last["fetus"]) == ("one", "2")
+        assert live.monitor._evidence.gestational_age_days == 154
+        live.say(EventKind.EXAM_END)
+        live.frame("cele")
+        assert (live.last["exam"], live.last["fetus"]) == ("", "")
+        assert live.monitor._evidence.gestational_age_days is None
+        assert live.events().count("exam_reset") == 3
+
+    @pytest.mark.parametrize("kind", [EventKind.PRESET, EventKind.DEPTH, EventKind.ORIENTATION])
+    def test_settings_are_logged_and_change_nothing(self, live, kind):
+        live.film("cele", 1)
+        before = counted(live)
+        live.say(kind, "150")
+        assert live.events()[-1] == kind.value
+        assert counted(live) == before
+
+    @pytest.mark.parametrize("value", ["", "x", "-3", "12345", "1.5"])
+    def test_an_age_that_is_no_number_of_days_is_none(self, live, value):
+        live.say(EventKind.GESTATIONAL_AGE, value)
+        assert live.monitor._evidence.gestational_age_days is None
