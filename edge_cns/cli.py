@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "data": "data",
     "train": "train",
     "convert": "convert",
+    "convert-to": "convert_to",
     "calibrate": "calibrate",
     "evaluate": "evaluate",
     "cross-validate": "cross_validate",
@@ -52,6 +53,12 @@ class _OnDemand(click.Group):
         command: click.Command = importlib.import_module(f"edge_cns.commands.{COMMANDS[cmd_name]}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # of which click would make an empty line
+            raise click.Abort from None
+
 
 @click.group(cls=_OnDemand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edge-cns")
@@ -71,15 +78,24 @@ def main(arguments: list[str] | None = None) -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
         pass  # a standard stream was closed: its number must not become that of a socket or a file
     os.close(descriptor)
-    status = run(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # asked once more while it ends: how it ended stays
+    try:
+        status = run(arguments)
+        _hear_nothing()
+    except KeyboardInterrupt:  # while the end was being said
+        status = 130
+        _hear_nothing()
     if threading.active_count() > 1:  # a driver or a disk that hangs; unwinding its thread would abort the process
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _hear_nothing() -> None:
+    """Asked once more while it ends: how it ended stays."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def run(arguments: list[str] | None = None) -> int:

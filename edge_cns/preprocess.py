@@ -21,11 +21,26 @@ from edge_cns.grey import Grey, grey8
 from edge_cns.mode import unreadable_mode
 from edge_cns.region import enclosing, find_parts, find_region
 
-__all__ = ["Prepared", "as_float", "fit_within", "image", "prepare", "quantise_into", "region_of", "resize"]
+__all__ = [
+    "COARSE",
+    "FINE",
+    "TRIPLE",
+    "Prepared",
+    "as_float",
+    "fit_within",
+    "image",
+    "prepare",
+    "quantise_into",
+    "region_of",
+    "resize",
+]
 
-_FINE = 2.3  # below this reduction the region is small enough for INTER_AREA itself
-_TRIPLE = 3.4  # below this, three samples an output pixel; from it on, four
-_COARSE = 8.0  # from this reduction on, halving first costs less than it blurs
+FINE = 2.3
+"""Below this reduction the region is small enough for INTER_AREA itself."""
+TRIPLE = 3.4
+"""Below this reduction three samples an output pixel; from it on, four."""
+COARSE = 8.0
+"""From this reduction on, halving first costs less than it blurs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +136,7 @@ def resize(grey: Grey, out: Grey) -> None:
     """
     height, width = out.shape
     reduction = min(grey.shape[0] / height, grey.shape[1] / width)
-    while reduction >= _COARSE:
+    while reduction >= COARSE:
         half = (grey.shape[1] + 1) // 2, (grey.shape[0] + 1) // 2
         grey = cv2.resize(grey, half, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # means of 2x2
         reduction /= 2
@@ -129,9 +144,9 @@ def resize(grey: Grey, out: Grey) -> None:
         shrunk = min(width, grey.shape[1]), min(height, grey.shape[0])  # stretched, one side may grow, the other not
         grey = cv2.resize(grey, shrunk, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         out[:] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
-    elif reduction < _FINE:
+    elif reduction < FINE:
         out[:] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    elif reduction < _TRIPLE:
+    elif reduction < TRIPLE:
         samples = cv2.resize(grey, (width * 3, height * 3), interpolation=cv2.INTER_LINEAR)
         # The centres of a 3x3 box filter are the 3x3 means: INTER_AREA by three, but vectorised.
         out[:] = cv2.blur(samples, (3, 3))[1::3, 1::3]

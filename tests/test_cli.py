@@ -33,10 +33,13 @@ def edge_cns(*arguments: object, **options: object) -> subprocess.CompletedProce
 
 def test_the_fixed_names():
     assert " ".join(COMMANDS) == (
-        "demo data train convert calibrate evaluate cross-validate compare predict run replay bench bundle doctor"
+        "demo data train convert convert-to calibrate evaluate cross-validate compare predict run replay bench bundle "
+        "doctor"
     )
     subcommands = [words for words in every_command() if len(words) == 2]
-    assert sorted((w for w in subcommands if w[0] == "data"), reverse=True) == [["data", "phantom"], ["data", "check"]]
+    assert sorted((w for w in subcommands if w[0] == "data"), reverse=True) == [
+        *(["data", name] for name in ("phantom", "import", "check"))
+    ]
     assert sorted(w[1] for w in subcommands if w[0] == "bundle") == ["inspect", "reseal", "strip"]
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 
 from edge_cns.errors import BadInputError
@@ -72,6 +73,9 @@ class Connection:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
         self._unsent: deque[int] = deque()
         self._closed = threading.Event()
         self.would_block = 0
@@ -102,25 +106,28 @@ class Connection:
             return False
         return True
 
-    def fileno(self) -> int:
-        """Readable when something came."""
-        return self._channel.fileno()
-
-    def register(self, poll: select.poll) -> None:
-        """Have a poll wait for what `receive` takes, and for room for releases that did not go out."""
-        poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        poll.register(self._wake, select.POLLIN)
+    def wait(self, others: Sequence[int]) -> set[int]:
+        """Until something can be received, or one of other descriptors is readable; those that are."""
+        poll = self._poll
+        if self._unsent:
+            poll.modify(self._channel, select.POLLIN | select.POLLOUT)
+        for descriptor in others:
+            poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if self._wake in ready or self._unsent:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            self._send_releases()
+            poll.modify(self._channel, select.POLLIN)
+        return ready.intersection(others)
 
     def receive(self) -> Delivery | None:
-        """The next thing that came; ``None`` when nothing is there now. Also sends releases that waited.
+        """The next thing that came; ``None`` when nothing is there now.
 
         Raises:
             BadInputError: something that no machine may send: the connection is of no use any more.
             ConnectionError: the machine is gone.
         """
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        self._send_releases()
         try:
             message = self._channel.recv(LARGEST, socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -7,6 +7,7 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class RingMemory:
         self._map = mmap.mmap(descriptor, hello.memory_bytes, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ)
         self._slots, self._slot_bytes = hello.slots, hello.slot_bytes
         self._release = release
-        self._held: set[int] = set()
+        self._held: dict[int, weakref.ref[Any]] = {}
 
     def frame_pixels(self, message: FrameMessage) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """The pixels of a frame: views of the slot, read-only, or a copy where the machine runs out of slots.
@@ -53,22 +54,20 @@ class RingMemory:
         slot = message.slot
         if slot >= self._slots or slot in self._held:
             raise BadInputError(f"slot {slot} of {self._slots} was handed over twice, or does not exist")
-        size = self._size(message)
-        whole = np.frombuffer(self._map, np.uint8, count=size, offset=slot * self._slot_bytes)
+        self._check_size(message)
+        pixels = _shaped(self._map, slot * self._slot_bytes, message)
         if self._slots - len(self._held) <= _LEAST_FREE:
-            pixels = _shaped(whole.copy(), message)
+            pixels = pixels.copy()
             self._release(slot)
-            return pixels
-        self._held.add(slot)
-        weakref.finalize(whole, self._let_go, slot).atexit = False  # every view of it keeps `whole` alive
-        return _shaped(whole, message)
+        else:
+            self._held[slot] = weakref.ref(pixels, lambda _: self._let_go(slot))  # every view of it keeps it alive
+        return pixels
 
     def _let_go(self, slot: int) -> None:
-        self._held.discard(slot)
+        self._held.pop(slot, None)
         self._release(slot)
 
-    def _size(self, message: FrameMessage) -> int:
-        """Bytes from the first pixel to the last."""
+    def _check_size(self, message: FrameMessage) -> None:
         if not 1 <= message.format <= 3:
             raise BadInputError(f"a frame of format {message.format}; there are 1 (grey), 2 (grey, 16 bit) and 3 (BGR)")
         if not (0 < message.width <= MAX_SIDE and 0 < message.height <= MAX_SIDE):
@@ -79,7 +78,6 @@ class RingMemory:
         size = message.stride * (message.height - 1) + row
         if size > self._slot_bytes:
             raise BadInputError(f"a frame of {size} bytes in a slot of {self._slot_bytes}")
-        return size
 
     @staticmethod
     def _check(descriptor: int, hello: Hello) -> None:
@@ -100,10 +98,10 @@ class RingMemory:
             raise BadInputError(f"the ring has {size} bytes where {hello.memory_bytes} are said")
 
 
-def _shaped(whole: NDArray[np.uint8], message: FrameMessage) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _shaped(memory: mmap.mmap, start: int, message: FrameMessage) -> NDArray[np.uint8] | NDArray[np.uint16]:
     height, width, stride = message.height, message.width, message.stride
     if message.format == 1:
-        return np.ndarray((height, width), np.uint8, whole, strides=(stride, 1))
+        return np.ndarray((height, width), np.uint8, memory, start, (stride, 1))
     if message.format == 2:
-        return np.ndarray((height, width), np.uint16, whole, strides=(stride, 2))
-    return np.ndarray((height, width, 3), np.uint8, whole, strides=(stride, 3, 1))
+        return np.ndarray((height, width), np.uint16, memory, start, (stride, 2))
+    return np.ndarray((height, width, 3), np.uint8, memory, start, (stride, 3, 1))

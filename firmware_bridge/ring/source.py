@@ -7,7 +7,6 @@ import select
 import socket
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 
 from edge_cns.errors import BadInputError
 from edge_cns.frames import Delivery, EventKind, MachineEvent
@@ -92,30 +91,29 @@ class RingSource:
                 self._wait(connection)
         return "closed"
 
-    def _wait(self, connection: Connection | None) -> None:
+    def _wait(self, connection: Connection) -> None:
         """Until something comes, or it is time to end. Others who come meanwhile are sent away."""
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        with suppress(ValueError):  # closed meanwhile
-            poll.register(self._listening, select.POLLIN)
-            if connection is not None:
-                connection.register(poll)
-        poll.poll()
-        if connection is not None and not self._closed.is_set():
-            stranger = self._accept()
-            if stranger is not None:
-                refuse(stranger, "another machine is connected")
+        door = self._listening.fileno()
+        if door >= 0 and door in connection.wait((self._wake, door)) and (stranger := self._accept()) is not None:
+            refuse(stranger, "another machine is connected")
 
     def _next_machine(self) -> Connection | None:
         while not self._closed.is_set():
             channel = self._accept()
             if channel is None:
-                self._wait(None)
+                self._wait_for_a_machine()
                 continue
             connection = self._let_in(channel)
             if connection is not None:
                 return connection
         return None
+
+    def _wait_for_a_machine(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if (door := self._listening.fileno()) >= 0:  # or it was closed meanwhile
+            poll.register(door, select.POLLIN)
+        poll.poll()
 
     def _accept(self) -> socket.socket | None:
         """Somebody who has come and may come in, if anybody has."""

@@ -157,10 +157,10 @@ class _Message:
         Raises:
             BadInputError: another type, or another size.
         """
-        if kind_of(message) != cls.kind or len(message) != _HEADER.size + cls.layout.size:
-            raise BadInputError(
-                f"a {cls.kind.name} message of {len(message)} bytes; it has {_HEADER.size + cls.layout.size}"
-            )
+        whole = _HEADER.size + cls.layout.size
+        if len(message) != whole or message[: _HEADER.size] != _HEADER.pack(MAGIC, VERSION, cls.kind):
+            kind_of(message)  # or else its version is the matter
+            raise BadInputError(f"no {cls.kind.name} message of {whole} bytes, but {len(message)} of another kind")
         return cls._of(cls.layout.unpack_from(message, _HEADER.size))
 
     @classmethod

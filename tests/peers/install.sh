@@ -10,7 +10,16 @@ packages=(
   python3-opencv
   # The operator's page in a browser, and a window on a screen that nobody sees
   chromium chromium-driver xvfb
+  # The C SDK: compilers, sanitizers, a memory checker
+  cmake make g++ pkg-config valgrind clang clang-tidy
+  # A Cortex-M55: compiler and emulator
+  gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+  # DICOM: storescu, storescp and compressors; dciodvfy
+  dcmtk dicom3tools
+  # OpenIGTLink: the C++ library and its example programs, as sources
+  libopenigtlink-dev openigtlink-examples
 )
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -q -y --no-install-recommends "${packages[@]}"
+"$(dirname "$0")/openigtlink.sh" # builds the examples, once
