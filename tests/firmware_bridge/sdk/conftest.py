@@ -22,7 +22,7 @@ def build_sdk(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Configures and builds with the given CMake options; returns the build folder."""
     missing = [tool for tool in ("cmake", "cc", "c++") if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"no {' and no '.join(missing)}: tests/peers/sdk.sh installs what is needed")
+        pytest.skip(f"no {' and no '.join(missing)}: tests/peers/install.sh installs what is needed")
     done: dict[tuple[str, ...], Path] = {}
 
     def build(*options: str) -> Path:

@@ -288,7 +288,7 @@ def test_clean_under_sanitizers(build_sdk, served, sanitizers):
 
 def test_clean_under_valgrind(build_sdk, served):
     if shutil.which("valgrind") is None:
-        pytest.skip("no valgrind: tests/peers/sdk.sh installs it")
+        pytest.skip("no valgrind: tests/peers/install.sh installs it")
     folder = build_sdk("-DCMAKE_BUILD_TYPE=Debug")
     ring = served(fresh_name())
     strict = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all", "--track-fds=yes", "--error-exitcode=9")
@@ -297,7 +297,7 @@ def test_clean_under_valgrind(build_sdk, served):
 
 def test_quiet_under_clang_tidy(build_sdk):
     if shutil.which("clang-tidy") is None:
-        pytest.skip("no clang-tidy: tests/peers/sdk.sh installs it")
+        pytest.skip("no clang-tidy: tests/peers/install.sh installs it")
     folder = build_sdk("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
     names = ("channel", "door", "failure", "memory", "results", "told", "wire")
     said = run("clang-tidy", "-p", folder, "--quiet", *(SDK / "src" / f"{name}.c" for name in names), timeout=250)
