@@ -147,6 +147,7 @@ class Connection:
             self._closed.set()
             self._channel.close()
             os.close(self._wake)
+            del self._memory  # it knows this connection, and would not go before the next garbage collection
 
     def _read_hello(self) -> tuple[Hello, int]:
         poll = select.poll()

@@ -341,7 +341,6 @@ def test_a_frame_that_is_too_small_is_said_and_costs_nothing(serve):
 
 def test_nothing_is_left_open(serve):
     served = serve()
-    gc.collect()
 
     def once() -> None:
         before = len(served.events)
@@ -350,14 +349,17 @@ def test_nothing_is_left_open(serve):
         assert machine.result(5) is not None
         machine.close()
         served.wait_for(lambda: served.events[before:] and served.events[-1][0] is EventKind.DISCONNECTED)
-        del machine
-        gc.collect()
 
-    once()
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
+    gc.collect()
+    gc.disable()
+    try:
         once()
-    served.wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            once()
+        served.wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before, 3)
+    finally:
+        gc.enable()
 
 
 def test_bad_names_and_a_ring_in_use(tiny_bundle):
