@@ -58,9 +58,15 @@ def build_machine(folder: Path) -> Path:
     if compiler is None:
         raise OperationError("there is no C compiler; install gcc")
     program = folder / "ring_machine"
-    names = ("channel", "door", "failure", "memory", "results", "told", "wire")
-    sources = [str(_SDK / "src" / f"{name}.c") for name in names]
-    command = [compiler, "-O2", "-std=c11", f"-I{_SDK / 'include'}", str(Path(__file__).with_name("ring_machine.c"))]
+    sources = [str(path) for path in (*_SDK.glob("src/*.c"), *_SDK.glob("src/ring/*.c"))]
+    command = [
+        compiler,
+        "-O2",
+        "-std=c11",
+        f"-I{_SDK / 'include'}",
+        f"-I{_SDK / 'src'}",
+        str(Path(__file__).with_name("ring_machine.c")),
+    ]
     done = subprocess.run(
         [*command, *sources, "-pthread", "-ldl", "-o", str(program)], capture_output=True, text=True, check=False
     )
@@ -292,6 +298,7 @@ def _kill_classifiers(bundle: Path, times: int) -> dict[str, Any]:
     noticed: list[float] = []
     answered = 0
     descriptors: list[int] = []
+    killed_pids: set[bytes] = set()
     with tempfile.TemporaryDirectory() as folder:
         for n in range(times):
             process = _run(bundle, name, Path(folder) / f"{n}.jsonl")
@@ -306,8 +313,9 @@ def _kill_classifiers(bundle: Path, times: int) -> dict[str, Any]:
                 except OperationError:
                     noticed.append((time.monotonic() - killed) * 1000)
             process.wait()
+            killed_pids.add(str(process.pid).encode())
             descriptors.append(len(os.listdir("/proc/self/fd")))
-        orphans = _engines()
+        orphans = _engines_of(killed_pids)
     return {
         "times": times,
         "answered": answered,
@@ -345,16 +353,17 @@ def _usage(pid: int) -> tuple[int, int]:
     return len(os.listdir(f"/proc/{pid}/fd")), resident_bytes(pid)
 
 
-def _engines() -> int:
-    """Engine processes that outlived their runtime."""
+def _engines_of(runtimes: set[bytes]) -> int:
+    """Engine processes that outlived their runtime, whose process id is their last argument."""
     time.sleep(0.5)
     found = 0
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                found += b"edge_cns.runtime.engine.child" in Path(f"/proc/{entry}/cmdline").read_bytes()
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
+            found += b"edge_cns.runtime.engine.child" in words and words[-2] in runtimes
     return found
 
 

@@ -52,6 +52,9 @@ def refuse(connection: socket.socket, why: str) -> None:
     """Send a machine away with a reason."""
     with suppress(OSError):
         connection.send(Refused(why).pack(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        connection.shutdown(socket.SHUT_RD)
+        while connection.recv(LARGEST, socket.MSG_DONTWAIT):
+            continue  # closed with something unread, the kernel would tell of an error in place of the reason
     connection.close()
 
 
@@ -107,7 +110,10 @@ class Connection:
         return True
 
     def wait(self, others: Sequence[int]) -> set[int]:
-        """Until something can be received, or one of other descriptors is readable; those that are."""
+        """Until something can be received, or one of other descriptors is readable; which of them are.
+
+        Nothing is said of the others while there is something to receive: it comes first, and may be the machine's end.
+        """
         poll = self._poll
         if self._unsent:
             poll.modify(self._channel, select.POLLIN | select.POLLOUT)
@@ -119,7 +125,7 @@ class Connection:
                 os.eventfd_read(self._wake)
             self._send_releases()
             poll.modify(self._channel, select.POLLIN)
-        return ready.intersection(others)
+        return set() if self._channel.fileno() in ready else ready.intersection(others)
 
     def receive(self) -> Delivery | None:
         """The next thing that came; ``None`` when nothing is there now.

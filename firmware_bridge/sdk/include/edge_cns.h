@@ -60,7 +60,12 @@ typedef enum edge_cns_status {
   EDGE_CNS_REFUSED = -3,        /* the classifier says no; the line says why */
   EDGE_CNS_DISCONNECTED = -4,   /* the classifier is gone: show no signal, and call edge_cns_reconnect now and then */
   EDGE_CNS_PROTOCOL = -5,       /* it said something that this SDK does not understand: install matching versions */
-  EDGE_CNS_SYSTEM = -6          /* the operating system refused something */
+  EDGE_CNS_SYSTEM = -6,         /* the operating system refused something */
+  EDGE_CNS_UNUSABLE = -7,       /* the bundle cannot be used: the line names the file and the mend */
+  EDGE_CNS_TAMPERED = -8,       /* the bundle is not the one that was sealed: fetch it again */
+  EDGE_CNS_UNSUPPORTED = -9,    /* another format, version or model than this SDK knows, or no proof */
+  EDGE_CNS_MISMATCH = -10,      /* this machine does not reproduce the bundle's golden vectors: do not use it here */
+  EDGE_CNS_ENGINE = -11         /* LiteRT could not be loaded, or it failed */
 } edge_cns_status;
 
 /* Values a verdict can have. Zeroed memory says no signal. */
@@ -226,6 +231,76 @@ EDGE_CNS_API const char *edge_cns_version(void);
 
 /* One line about the last negative status in this thread. */
 EDGE_CNS_API const char *edge_cns_error(void);
+
+/* Classify in this process: no ring, no Python; see docs/embed-in-c.md.
+ *
+ *     edge_cns_classifier_options options = EDGE_CNS_CLASSIFIER_OPTIONS_INIT;
+ *     edge_cns_classifier *classifier;
+ *     options.litert_library = "/opt/edge-cns/libLiteRt.so";
+ *     edge_cns_classifier_open("/opt/edge-cns/brain.cns", &options, &classifier);
+ *     edge_cns_classify(classifier, pixels, &frame, &result);
+ *     edge_cns_classifier_close(classifier);
+ *
+ * A classifier belongs to one thread at a time; several classifiers may run in several threads. After
+ * edge_cns_classifier_open this SDK allocates nothing. The library has these functions where it was built with
+ * EDGE_CNS_CLASSIFY=ON.
+ */
+typedef struct edge_cns_classifier edge_cns_classifier;
+
+typedef struct edge_cns_classifier_options {
+  size_t size;                /* of this struct; set by EDGE_CNS_CLASSIFIER_OPTIONS_INIT */
+  const char *litert_library; /* path of libLiteRt.so, of the version that docs/embed-in-c.md names */
+  uint32_t threads;           /* of the engine */
+  uint32_t max_width;         /* px of a frame: memory is reserved for frames up to this size */
+  uint32_t max_height;
+  uint32_t require_proof; /* whether a bundle is refused whose quantisation was not proven */
+} edge_cns_classifier_options;
+
+#define EDGE_CNS_CLASSIFIER_OPTIONS_INIT \
+  { sizeof(edge_cns_classifier_options), NULL, 1, 1920, 1080, 0 }
+
+/* Load a bundle, verify it, and run its golden vectors. `*classifier` is NULL unless the status is
+ * EDGE_CNS_OK. Reads files and may take some tenths of a second. */
+EDGE_CNS_API edge_cns_status edge_cns_classifier_open(const char *bundle, const edge_cns_classifier_options *options,
+                                                      edge_cns_classifier **classifier);
+
+/* Classify one frame. `frame` says how `pixels` lie; they are only read.
+ *
+ * The result has state, label, probabilities, novelty, view, heat map and reason as edge_cns.load(...).classify has
+ * them in Python. One frame is all it rests on: the steady display says the same, and nothing is said of the exam.
+ * Frames are numbered from 0. It expires EDGE_CNS_LIFETIME_NS after its capture: see edge_cns_state_at. */
+EDGE_CNS_API edge_cns_status edge_cns_classify(edge_cns_classifier *classifier, const void *pixels,
+                                               const edge_cns_frame *frame, edge_cns_result *result);
+
+#define EDGE_CNS_LIFETIME_NS INT64_C(500000000)
+
+/* Give everything back. NULL is allowed. */
+EDGE_CNS_API void edge_cns_classifier_close(edge_cns_classifier *classifier);
+
+EDGE_CNS_API uint32_t edge_cns_classifier_class_count(const edge_cns_classifier *classifier);
+/* A name in UTF-8 that lives as long as the classifier; an empty one for an index out of range. */
+EDGE_CNS_API const char *edge_cns_classifier_class_name(const edge_cns_classifier *classifier, int32_t index);
+
+/* What must be known of all that the bundle says: uncalibrated, unproven, trained on phantom frames; empty if nothing.
+ */
+EDGE_CNS_API const char *edge_cns_classifier_remarks(const edge_cns_classifier *classifier);
+
+/* Whether the golden vectors were reproduced bit for bit, and not only within the bundle's tolerance. */
+EDGE_CNS_API uint32_t edge_cns_classifier_exact(const edge_cns_classifier *classifier);
+
+/* A tensor of the last frame, as the engine has it. */
+typedef struct edge_cns_tensor {
+  const int8_t *values; /* real value: (value - zero_point) * scale; they change with the next frame */
+  uint32_t count;
+  uint32_t axes;
+  uint32_t shape[4]; /* without the batch */
+  float scale;
+  int32_t zero_point;
+} edge_cns_tensor;
+
+/* By name: "image" (the input), "logits", "cam" or "embedding". */
+EDGE_CNS_API edge_cns_status edge_cns_classifier_tensor(const edge_cns_classifier *classifier, const char *name,
+                                                        edge_cns_tensor *tensor);
 
 #ifdef __cplusplus
 }

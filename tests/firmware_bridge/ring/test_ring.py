@@ -177,6 +177,21 @@ def test_only_one_machine_at_a_time(serve):
             RingClient(served.name)
 
 
+def test_a_machine_that_has_just_left_is_in_nobodys_way(serve):
+    served = serve()
+    for _ in range(200):
+        RingClient(served.name, largest=SMALL).close()
+
+
+def test_whoever_is_refused_hears_why(serve):
+    served = serve()
+    with RingClient(served.name):
+        served.wait_for(lambda: served.events[-1][0] is EventKind.CONNECTED)
+        for _ in range(200):
+            with pytest.raises(BadInputError, match="another machine is connected"):
+                RingClient(served.name, largest=SMALL)
+
+
 def test_frames_of_a_machine_that_died_stay_as_they_are(serve, tmp_path):
     served = serve(keep=True)
     script = f"""

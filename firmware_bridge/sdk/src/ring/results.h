@@ -15,9 +15,9 @@ typedef struct results {
 } results;
 
 /* Where the next one can be read to; it waits once results_push says so. */
-edge_cns_result *results_next(results *all);
+edge_cns_result *ec_results_next(results *all);
 /* `false` when the oldest had to go for it. */
-bool results_push(results *all);
-bool results_pop(results *all, edge_cns_result *to);
+bool ec_results_push(results *all);
+bool ec_results_pop(results *all, edge_cns_result *to);
 
 #endif

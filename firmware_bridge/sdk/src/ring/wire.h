@@ -132,19 +132,19 @@ static_assert(sizeof(wire_release) == 16, "no padding");
 static_assert(sizeof(wire_result) == 920, "no padding");
 
 /* Header of a message of this type. */
-wire_header wire_make_header(wire_type type);
+wire_header ec_wire_make_header(wire_type type);
 
 /* Type of a message; 0 for what is none of this version. */
-unsigned wire_type_of(const void *message, size_t size);
+unsigned ec_wire_type_of(const void *message, size_t size);
 
 /* Read a message. `false` for one that cannot be right: its size does not fit, a number is out of range. Text is always
  * terminated. */
-bool wire_read_welcome(const void *message, size_t size, uint32_t *classes, char names[][EDGE_CNS_NAME_SIZE]);
-bool wire_read_refused(const void *message, size_t size, char text[248]);
-bool wire_read_release(const void *message, size_t size, uint32_t slots, uint32_t *slot);
-bool wire_read_result(const void *message, size_t size, uint32_t classes, edge_cns_result *result);
+bool ec_wire_read_welcome(const void *message, size_t size, uint32_t *classes, char names[][EDGE_CNS_NAME_SIZE]);
+bool ec_wire_read_refused(const void *message, size_t size, char text[248]);
+bool ec_wire_read_release(const void *message, size_t size, uint32_t slots, uint32_t *slot);
+bool ec_wire_read_result(const void *message, size_t size, uint32_t classes, edge_cns_result *result);
 
 /* Copy text, cut to size and terminated; no part of a UTF-8 character is left at the end. */
-void wire_copy_text(char *to, size_t size, const char *from);
+void ec_wire_copy_text(char *to, size_t size, const char *from);
 
 #endif

@@ -1,4 +1,4 @@
-#include "wire.h"
+#include "ring/wire.h"
 
 #include <string.h>
 
@@ -6,19 +6,19 @@
 #error "edge-cns supports little-endian machines"
 #endif
 
-wire_header wire_make_header(wire_type type) {
+wire_header ec_wire_make_header(wire_type type) {
   wire_header header = {WIRE_MAGIC, WIRE_VERSION, (uint16_t)type};
   return header;
 }
 
-unsigned wire_type_of(const void *message, size_t size) {
+unsigned ec_wire_type_of(const void *message, size_t size) {
   wire_header header;
   if (size < sizeof header) return 0;
   memcpy(&header, message, sizeof header);
   return header.magic == WIRE_MAGIC && header.version == WIRE_VERSION ? header.type : 0;
 }
 
-void wire_copy_text(char *to, size_t size, const char *from) {
+void ec_wire_copy_text(char *to, size_t size, const char *from) {
   size_t length = 0;
   if (size == 0) return;
   while (length < size - 1 && from[length] != '\0') length++;
@@ -34,9 +34,9 @@ static void read_text(char *to, const char *from, size_t size) {
   to[size - 1] = '\0';
 }
 
-bool wire_read_welcome(const void *message, size_t size, uint32_t *classes, char names[][EDGE_CNS_NAME_SIZE]) {
+bool ec_wire_read_welcome(const void *message, size_t size, uint32_t *classes, char names[][EDGE_CNS_NAME_SIZE]) {
   wire_welcome welcome;
-  if (wire_type_of(message, size) != WIRE_WELCOME || size < sizeof welcome) return false;
+  if (ec_wire_type_of(message, size) != WIRE_WELCOME || size < sizeof welcome) return false;
   memcpy(&welcome, message, sizeof welcome);
   if (welcome.classes == 0 || welcome.classes > EDGE_CNS_MAX_CLASSES) return false;
   if (size != sizeof welcome + (size_t)welcome.classes * EDGE_CNS_NAME_SIZE) return false;
@@ -47,17 +47,17 @@ bool wire_read_welcome(const void *message, size_t size, uint32_t *classes, char
   return true;
 }
 
-bool wire_read_refused(const void *message, size_t size, char text[248]) {
+bool ec_wire_read_refused(const void *message, size_t size, char text[248]) {
   wire_refused refused;
-  if (wire_type_of(message, size) != WIRE_REFUSED || size != sizeof refused) return false;
+  if (ec_wire_type_of(message, size) != WIRE_REFUSED || size != sizeof refused) return false;
   memcpy(&refused, message, sizeof refused);
   read_text(text, refused.text, sizeof refused.text);
   return true;
 }
 
-bool wire_read_release(const void *message, size_t size, uint32_t slots, uint32_t *slot) {
+bool ec_wire_read_release(const void *message, size_t size, uint32_t slots, uint32_t *slot) {
   wire_release release;
-  if (wire_type_of(message, size) != WIRE_RELEASE || size != sizeof release) return false;
+  if (ec_wire_type_of(message, size) != WIRE_RELEASE || size != sizeof release) return false;
   memcpy(&release, message, sizeof release);
   if (release.slot >= slots) return false;
   *slot = release.slot;
@@ -66,9 +66,9 @@ bool wire_read_release(const void *message, size_t size, uint32_t slots, uint32_
 
 static bool is_index(int32_t index, uint32_t classes) { return index >= -1 && index < (int32_t)classes; }
 
-bool wire_read_result(const void *message, size_t size, uint32_t classes, edge_cns_result *result) {
+bool ec_wire_read_result(const void *message, size_t size, uint32_t classes, edge_cns_result *result) {
   wire_result read;
-  if (wire_type_of(message, size) != WIRE_RESULT || size < sizeof read) return false;
+  if (ec_wire_type_of(message, size) != WIRE_RESULT || size < sizeof read) return false;
   memcpy(&read, message, sizeof read);
   if (read.state > EDGE_CNS_FROZEN || read.steady_state > EDGE_CNS_FROZEN) return false;
   if (read.outcome > EDGE_CNS_OUTCOME_NO_LISTED_FINDING) return false;

@@ -1,4 +1,4 @@
-#include "told.h"
+#include "ring/told.h"
 
 #include <string.h>
 
@@ -22,15 +22,15 @@ static told_topic topic_of(edge_cns_event_kind kind, bool empty) {
 
 static void forget(told *all, told_topic topic) { all->known[topic] = all->waiting[topic] = false; }
 
-bool told_remember(told *all, edge_cns_event_kind kind, const char *value, int64_t at_ns) {
+bool ec_told_remember(told *all, edge_cns_event_kind kind, const char *value, int64_t at_ns) {
   bool empty = value == NULL || value[0] == '\0';
   told_topic topic = topic_of(kind, empty);
   if (topic == TOLD_TOPICS) return false;
   wire_event *event = &all->events[topic];
-  event->header = wire_make_header(WIRE_EVENT);
+  event->header = ec_wire_make_header(WIRE_EVENT);
   event->at_ns = at_ns;
   event->kind = (uint32_t)kind;
-  wire_copy_text(event->value, sizeof event->value, empty ? "" : value);
+  ec_wire_copy_text(event->value, sizeof event->value, empty ? "" : value);
   all->waiting[topic] = true;
   all->known[topic] = topic != TOLD_PROBE_REMOVED;
   if (topic == TOLD_EXAM) { /* of the exam before */
@@ -41,14 +41,14 @@ bool told_remember(told *all, edge_cns_event_kind kind, const char *value, int64
   return true;
 }
 
-const wire_event *told_next(const told *all) {
+const wire_event *ec_told_next(const told *all) {
   for (int topic = 0; topic < TOLD_TOPICS; topic++)
     if (all->waiting[topic]) return &all->events[topic];
   return NULL;
 }
 
-void told_sent(told *all, const wire_event *event) { all->waiting[event - all->events] = false; }
+void ec_told_sent(told *all, const wire_event *event) { all->waiting[event - all->events] = false; }
 
-void told_again(told *all) {
+void ec_told_again(told *all) {
   for (int topic = 0; topic < TOLD_TOPICS; topic++) all->waiting[topic] |= all->known[topic];
 }

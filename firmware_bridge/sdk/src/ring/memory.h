@@ -13,7 +13,7 @@ typedef struct ring_memory {
   uint32_t slots;
 } ring_memory;
 
-edge_cns_status ring_memory_make(ring_memory *memory, uint64_t frame_bytes, uint32_t slots);
-void ring_memory_free(ring_memory *memory);
+edge_cns_status ec_ring_memory_make(ring_memory *memory, uint64_t frame_bytes, uint32_t slots);
+void ec_ring_memory_free(ring_memory *memory);
 
 #endif

@@ -9,13 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "channel.h"
+#include "ring/channel.h"
 #include "edge_cns.h"
 #include "failure.h"
-#include "memory.h"
-#include "results.h"
-#include "told.h"
-#include "wire.h"
+#include "ring/memory.h"
+#include "ring/results.h"
+#include "ring/told.h"
+#include "ring/wire.h"
 
 #define SCHEME "ring://"
 
@@ -74,27 +74,27 @@ static edge_cns_status disconnect(edge_cns *door, edge_cns_status status) {
 }
 
 static edge_cns_status gone(void) {
-  return fail(EDGE_CNS_DISCONNECTED, "the classifier is gone; call edge_cns_reconnect");
+  return ec_fail(EDGE_CNS_DISCONNECTED, "the classifier is gone; call edge_cns_reconnect");
 }
 
 static edge_cns_status took(edge_cns *door, size_t size) {
   uint32_t slot;
-  switch (wire_type_of(door->message.bytes, size)) {
+  switch (ec_wire_type_of(door->message.bytes, size)) {
     case WIRE_RELEASE:
-      if (!wire_read_release(door->message.bytes, size, door->memory.slots, &slot)) break;
+      if (!ec_wire_read_release(door->message.bytes, size, door->memory.slots, &slot)) break;
       if (door->owners[slot] != THEIRS) break; /* it would be given out twice */
       door->owners[slot] = FREE;
       door->counts.released++;
       return EDGE_CNS_OK;
     case WIRE_RESULT:
-      if (!wire_read_result(door->message.bytes, size, door->classes, results_next(&door->results))) break;
+      if (!ec_wire_read_result(door->message.bytes, size, door->classes, ec_results_next(&door->results))) break;
       door->counts.results++;
-      if (!results_push(&door->results)) door->counts.results_lost++;
+      if (!ec_results_push(&door->results)) door->counts.results_lost++;
       look_again(door);
       return EDGE_CNS_OK;
     default: break;
   }
-  return disconnect(door, fail(EDGE_CNS_PROTOCOL, "the classifier sent a message that this SDK %s cannot read",
+  return disconnect(door, ec_fail(EDGE_CNS_PROTOCOL, "the classifier sent a message that this SDK %s cannot read",
                                EDGE_CNS_VERSION));
 }
 
@@ -102,7 +102,7 @@ static edge_cns_status took(edge_cns *door, size_t size) {
 static edge_cns_status drain(edge_cns *door) {
   while (door->channel >= 0) {
     size_t size;
-    edge_cns_status status = channel_receive(door->channel, door->message.bytes, sizeof door->message, &size);
+    edge_cns_status status = ec_channel_receive(door->channel, door->message.bytes, sizeof door->message, &size);
     if (status == EDGE_CNS_WOULD_BLOCK) return EDGE_CNS_OK;
     if (status != EDGE_CNS_OK) return disconnect(door, status);
     status = took(door, size);
@@ -114,11 +114,11 @@ static edge_cns_status drain(edge_cns *door) {
 /* Say what has not been said yet. WOULD_BLOCK when the classifier does not listen now. */
 static edge_cns_status tell(edge_cns *door) {
   const wire_event *event;
-  while ((event = told_next(&door->told)) != NULL) {
-    edge_cns_status status = channel_send(door->channel, event, sizeof *event, -1);
+  while ((event = ec_told_next(&door->told)) != NULL) {
+    edge_cns_status status = ec_channel_send(door->channel, event, sizeof *event, -1);
     if (status == EDGE_CNS_DISCONNECTED) return disconnect(door, status);
     if (status != EDGE_CNS_OK) return status;
-    told_sent(&door->told, event);
+    ec_told_sent(&door->told, event);
   }
   return EDGE_CNS_OK;
 }
@@ -133,7 +133,7 @@ static edge_cns_status keep_names(edge_cns *door) {
   }
   const size_t size = (size_t)door->classes * sizeof door->names[0];
   if (door->classes_offered == door->classes && memcmp(door->names, door->names_offered, size) == 0) return EDGE_CNS_OK;
-  return fail(EDGE_CNS_REFUSED, "the classifier has other classes than before; close the door, and open it again");
+  return ec_fail(EDGE_CNS_REFUSED, "the classifier has other classes than before; close the door, and open it again");
 }
 
 static edge_cns_status read_answer(edge_cns *door, int channel) {
@@ -141,28 +141,28 @@ static edge_cns_status read_answer(edge_cns *door, int channel) {
   size_t size = 0;
   edge_cns_status status;
   char text[248];
-  while ((status = channel_receive(channel, door->message.bytes, sizeof door->message, &size)) == EDGE_CNS_WOULD_BLOCK) {
+  while ((status = ec_channel_receive(channel, door->message.bytes, sizeof door->message, &size)) == EDGE_CNS_WOULD_BLOCK) {
     if (edge_cns_now() >= until)
-      return fail(EDGE_CNS_UNAVAILABLE, "the classifier did not answer within %d ms", EDGE_CNS_HANDSHAKE_MS);
-    channel_wait(channel, -1, until);
+      return ec_fail(EDGE_CNS_UNAVAILABLE, "the classifier did not answer within %d ms", EDGE_CNS_HANDSHAKE_MS);
+    ec_channel_wait(channel, -1, until);
   }
   if (status != EDGE_CNS_OK) return status;
-  if (wire_read_welcome(door->message.bytes, size, &door->classes_offered, door->names_offered)) return keep_names(door);
-  if (wire_read_refused(door->message.bytes, size, text)) return fail(EDGE_CNS_REFUSED, "%s", text);
-  return fail(EDGE_CNS_PROTOCOL, "what serves the ring does not speak version %d of its messages", WIRE_VERSION);
+  if (ec_wire_read_welcome(door->message.bytes, size, &door->classes_offered, door->names_offered)) return keep_names(door);
+  if (ec_wire_read_refused(door->message.bytes, size, text)) return ec_fail(EDGE_CNS_REFUSED, "%s", text);
+  return ec_fail(EDGE_CNS_PROTOCOL, "what serves the ring does not speak version %d of its messages", WIRE_VERSION);
 }
 
 static edge_cns_status shake_hands(edge_cns *door, int channel, const ring_memory *memory) {
   wire_hello hello = {
-      .header = wire_make_header(WIRE_HELLO),
+      .header = ec_wire_make_header(WIRE_HELLO),
       .instance = door->instance,
       .memory_bytes = memory->size,
       .slot_bytes = memory->slot_bytes,
       .slots = memory->slots,
       .flags = door->caps.heat_map ? WIRE_FLAG_HEAT_MAP : 0,
   };
-  wire_copy_text(hello.name, sizeof hello.name, door->caps.name);
-  edge_cns_status status = channel_send(channel, &hello, sizeof hello, memory->descriptor);
+  ec_wire_copy_text(hello.name, sizeof hello.name, door->caps.name);
+  edge_cns_status status = ec_channel_send(channel, &hello, sizeof hello, memory->descriptor);
   if (status != EDGE_CNS_OK && status != EDGE_CNS_DISCONNECTED) return status;
   return read_answer(door, channel); /* who hung up may have said why */
 }
@@ -171,21 +171,21 @@ static edge_cns_status shake_hands(edge_cns *door, int channel, const ring_memor
 static edge_cns_status make_connection(edge_cns *door) {
   int channel;
   ring_memory memory = {.descriptor = -1};
-  edge_cns_status status = channel_connect(door->ring, door->caps.peer_uid, &channel);
+  edge_cns_status status = ec_channel_connect(door->ring, door->caps.peer_uid, &channel);
   if (status != EDGE_CNS_OK) return status;
-  status = ring_memory_make(&memory, door->frame_bytes, door->caps.slots);
+  status = ec_ring_memory_make(&memory, door->frame_bytes, door->caps.slots);
   if (status == EDGE_CNS_OK) status = shake_hands(door, channel, &memory);
   if (status != EDGE_CNS_OK) {
-    ring_memory_free(&memory);
+    ec_ring_memory_free(&memory);
     close(channel);
     return status;
   }
   pthread_mutex_lock(&door->lock);
-  ring_memory_free(&door->memory);
+  ec_ring_memory_free(&door->memory);
   door->memory = memory;
   door->channel = channel;
   memset(door->owners, 0, sizeof door->owners);
-  told_again(&door->told);
+  ec_told_again(&door->told);
   look_again(door);
   status = tell(door);
   pthread_mutex_unlock(&door->lock);
@@ -199,34 +199,34 @@ static edge_cns_status read_uri(const char *uri, char ring[EDGE_CNS_NAME_SIZE]) 
   const char *name = uri + strlen(SCHEME);
   if (strncmp(uri, SCHEME, strlen(SCHEME)) != 0 || name[0] == '\0' || name[strspn(name, letters)] != '\0' ||
       strlen(name) >= EDGE_CNS_NAME_SIZE)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "%.80s is no ring; give ring://NAME with letters, digits, dots and dashes", uri);
-  wire_copy_text(ring, EDGE_CNS_NAME_SIZE, name);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "%.80s is no ring; give ring://NAME with letters, digits, dots and dashes", uri);
+  ec_wire_copy_text(ring, EDGE_CNS_NAME_SIZE, name);
   return EDGE_CNS_OK;
 }
 
 static edge_cns_status read_caps(const edge_cns_caps *caps, uint64_t *frame_bytes) {
   if (caps->size != sizeof *caps)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "caps.size is %zu; begin with EDGE_CNS_CAPS_INIT of this header", caps->size);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "caps.size is %zu; begin with EDGE_CNS_CAPS_INIT of this header", caps->size);
   if (caps->max_width < 64 || caps->max_width > EDGE_CNS_MAX_SIDE || caps->max_height < 64 ||
       caps->max_height > EDGE_CNS_MAX_SIDE)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "caps say %ux%u px; both sides are 64 to %d", caps->max_width, caps->max_height,
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "caps say %ux%u px; both sides are 64 to %d", caps->max_width, caps->max_height,
                 EDGE_CNS_MAX_SIDE);
   if (caps->max_bytes_per_pixel < 1 || caps->max_bytes_per_pixel > 3)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "caps.max_bytes_per_pixel is %u; give 1, 2 or 3", caps->max_bytes_per_pixel);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "caps.max_bytes_per_pixel is %u; give 1, 2 or 3", caps->max_bytes_per_pixel);
   if (caps->slots < 3 || caps->slots > EDGE_CNS_MAX_SLOTS)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "caps.slots is %u; give 3 to %d", caps->slots, EDGE_CNS_MAX_SLOTS);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "caps.slots is %u; give 3 to %d", caps->slots, EDGE_CNS_MAX_SLOTS);
   uint64_t row = (uint64_t)caps->max_width * caps->max_bytes_per_pixel;
   if (caps->max_stride != 0 && caps->max_stride < row)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "caps.max_stride is %u, less than a row", caps->max_stride);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "caps.max_stride is %u, less than a row", caps->max_stride);
   *frame_bytes = (caps->max_stride != 0 ? caps->max_stride : row) * caps->max_height;
   return EDGE_CNS_OK;
 }
 
 edge_cns_status edge_cns_open(const char *uri, const edge_cns_caps *caps, edge_cns **door) {
   if (door != NULL) *door = NULL;
-  if (uri == NULL || caps == NULL || door == NULL) return fail(EDGE_CNS_BAD_ARGUMENT, "edge_cns_open was given NULL");
+  if (uri == NULL || caps == NULL || door == NULL) return ec_fail(EDGE_CNS_BAD_ARGUMENT, "edge_cns_open was given NULL");
   edge_cns *made = calloc(1, sizeof *made);
-  if (made == NULL) return fail(EDGE_CNS_SYSTEM, "no memory for a door");
+  if (made == NULL) return ec_fail(EDGE_CNS_SYSTEM, "no memory for a door");
   made->channel = made->wake = made->memory.descriptor = -1;
   pthread_mutex_init(&made->lock, NULL);
   edge_cns_status status = read_uri(uri, made->ring);
@@ -236,7 +236,7 @@ edge_cns_status edge_cns_open(const char *uri, const edge_cns_caps *caps, edge_c
     made->caps.name[sizeof made->caps.name - 1] = '\0';
     made->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (made->wake < 0 || getrandom(&made->instance, sizeof made->instance, 0) != (ssize_t)sizeof made->instance)
-      status = fail_errno(EDGE_CNS_SYSTEM, "no eventfd or no random number");
+      status = ec_fail_errno(EDGE_CNS_SYSTEM, "no eventfd or no random number");
   }
   if (status == EDGE_CNS_OK) status = make_connection(made);
   if (status != EDGE_CNS_OK) {
@@ -258,7 +258,7 @@ void edge_cns_close(edge_cns *door) {
   if (door == NULL) return;
   if (door->channel >= 0) close(door->channel);
   if (door->wake >= 0) close(door->wake);
-  ring_memory_free(&door->memory);
+  ec_ring_memory_free(&door->memory);
   pthread_mutex_destroy(&door->lock);
   free(door);
 }
@@ -292,31 +292,31 @@ edge_cns_status edge_cns_acquire_slot(edge_cns *door, edge_cns_slot *slot) {
 
 static edge_cns_status check_frame(const edge_cns_frame *frame, uint64_t slot_bytes, uint32_t *stride) {
   if (frame->format < EDGE_CNS_GREY8 || frame->format > EDGE_CNS_BGR8)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "frame.format is %d", (int)frame->format);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "frame.format is %d", (int)frame->format);
   if (frame->width < 64 || frame->width > EDGE_CNS_MAX_SIDE || frame->height < 64 || frame->height > EDGE_CNS_MAX_SIDE)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "frame is %ux%u px; both sides are 64 to %d", frame->width, frame->height,
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "frame is %ux%u px; both sides are 64 to %d", frame->width, frame->height,
                 EDGE_CNS_MAX_SIDE);
   uint32_t row = frame->width * (uint32_t)frame->format; /* a format's number is its bytes per pixel */
   *stride = frame->stride != 0 ? frame->stride : row;
   if (*stride < row || (frame->format == EDGE_CNS_GREY16 && *stride % 2 != 0))
-    return fail(EDGE_CNS_BAD_ARGUMENT, "frame.stride is %u; a row has %u bytes", frame->stride, row);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "frame.stride is %u; a row has %u bytes", frame->stride, row);
   if ((uint64_t)*stride * (frame->height - 1) + row > slot_bytes)
-    return fail(EDGE_CNS_BAD_ARGUMENT, "a frame of %ux%u px with stride %u is larger than the caps", frame->width,
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "a frame of %ux%u px with stride %u is larger than the caps", frame->width,
                 frame->height, *stride);
   const int32_t *region = frame->region;
   if (region[2] != 0 &&
       (region[0] < 0 || region[1] < 0 || region[2] < 0 || region[3] < 1 ||
        (int64_t)region[0] + region[2] > frame->width || (int64_t)region[1] + region[3] > frame->height))
-    return fail(EDGE_CNS_BAD_ARGUMENT, "frame.region %d,%d %dx%d is not inside the frame", region[0], region[1],
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "frame.region %d,%d %dx%d is not inside the frame", region[0], region[1],
                 region[2], region[3]);
   if (frame->bits_stored != 0 && (frame->bits_stored < 8 || frame->bits_stored > 16))
-    return fail(EDGE_CNS_BAD_ARGUMENT, "frame.bits_stored is %u; give 8 to 16, or 0", frame->bits_stored);
+    return ec_fail(EDGE_CNS_BAD_ARGUMENT, "frame.bits_stored is %u; give 8 to 16, or 0", frame->bits_stored);
   return EDGE_CNS_OK;
 }
 
 static edge_cns_status hand_over(edge_cns *door, const edge_cns_slot *slot, const edge_cns_frame *frame) {
   wire_frame message = {
-      .header = wire_make_header(WIRE_FRAME),
+      .header = ec_wire_make_header(WIRE_FRAME),
       .sequence = slot->sequence,
       .captured_ns = frame->captured_ns > 0 ? frame->captured_ns : edge_cns_now(),
       .slot = slot->index,
@@ -331,7 +331,7 @@ static edge_cns_status hand_over(edge_cns *door, const edge_cns_slot *slot, cons
   memcpy(message.region, frame->region, sizeof message.region);
   memcpy(message.mm_per_pixel, frame->mm_per_pixel, sizeof message.mm_per_pixel);
   status = tell(door); /* what was said before this frame comes before it */
-  if (status == EDGE_CNS_OK) status = channel_send(door->channel, &message, sizeof message, -1);
+  if (status == EDGE_CNS_OK) status = ec_channel_send(door->channel, &message, sizeof message, -1);
   if (status == EDGE_CNS_WOULD_BLOCK) door->counts.would_block++;
   return status == EDGE_CNS_DISCONNECTED ? disconnect(door, status) : status;
 }
@@ -340,7 +340,7 @@ edge_cns_status edge_cns_submit(edge_cns *door, const edge_cns_slot *slot, const
   pthread_mutex_lock(&door->lock);
   edge_cns_status status;
   if (slot->index >= door->memory.slots || door->owners[slot->index] != OURS) {
-    status = fail(EDGE_CNS_BAD_ARGUMENT, "slot %u was not acquired", slot->index);
+    status = ec_fail(EDGE_CNS_BAD_ARGUMENT, "slot %u was not acquired", slot->index);
   } else {
     status = door->channel >= 0 ? hand_over(door, slot, frame) : gone();
     door->owners[slot->index] = status == EDGE_CNS_OK ? THEIRS : FREE;
@@ -359,8 +359,8 @@ void edge_cns_give_back(edge_cns *door, const edge_cns_slot *slot) {
 edge_cns_status edge_cns_event(edge_cns *door, edge_cns_event_kind kind, const char *value) {
   pthread_mutex_lock(&door->lock);
   edge_cns_status status;
-  if (!told_remember(&door->told, kind, value, edge_cns_now()))
-    status = fail(EDGE_CNS_BAD_ARGUMENT, "there is no event %d", (int)kind);
+  if (!ec_told_remember(&door->told, kind, value, edge_cns_now()))
+    status = ec_fail(EDGE_CNS_BAD_ARGUMENT, "there is no event %d", (int)kind);
   else
     status = door->channel >= 0 ? tell(door) : gone();
   pthread_mutex_unlock(&door->lock);
@@ -377,13 +377,13 @@ edge_cns_status edge_cns_poll_result(edge_cns *door, edge_cns_result *result, in
     (void)got;
     pthread_mutex_lock(&door->lock);
     edge_cns_status status = drain(door);
-    const bool popped = results_pop(&door->results, result);
+    const bool popped = ec_results_pop(&door->results, result);
     const int channel = door->channel;
     pthread_mutex_unlock(&door->lock);
     if (popped) return EDGE_CNS_OK;
     if (status != EDGE_CNS_OK) return status;
     if (edge_cns_now() >= until) return EDGE_CNS_TIMEOUT;
-    channel_wait(channel, door->wake, until);
+    ec_channel_wait(channel, door->wake, until);
   }
 }
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "edge_cns.h"
-#include "wire.h"
+#include "ring/wire.h"
 
 /* In the order in which they go out: whose exam it is comes before what is seen of it. */
 typedef enum told_topic {
@@ -30,13 +30,13 @@ typedef struct told {
 } told;
 
 /* Remember an event. `false` for one that there is not. */
-bool told_remember(told *all, edge_cns_event_kind kind, const char *value, int64_t at_ns);
+bool ec_told_remember(told *all, edge_cns_event_kind kind, const char *value, int64_t at_ns);
 
 /* The next event that has to go out, or NULL; told_sent says that it has. */
-const wire_event *told_next(const told *all);
-void told_sent(told *all, const wire_event *event);
+const wire_event *ec_told_next(const told *all);
+void ec_told_sent(told *all, const wire_event *event);
 
 /* A new classifier has to be told everything. */
-void told_again(told *all);
+void ec_told_again(told *all);
 
 #endif
