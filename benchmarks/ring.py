@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -338,14 +338,9 @@ def _is_answered(machine: RingClient) -> bool:
 
 
 def _session_of(name: str) -> int:
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if f"ring://{name}".encode() in words:
-                return int(entry)
+    for pid, words in _processes():
+        if f"ring://{name}".encode() in words:
+            return pid
     raise OperationError("the classifier's process is not there")
 
 
@@ -356,15 +351,15 @@ def _usage(pid: int) -> tuple[int, int]:
 def _engines_of(runtimes: set[bytes]) -> int:
     """Engine processes that outlived their runtime, whose process id is their last argument."""
     time.sleep(0.5)
-    found = 0
+    return sum(b"edge_cns.runtime.engine.child" in words and words[-1] in runtimes for _, words in _processes())
+
+
+def _processes() -> Iterator[tuple[int, list[bytes]]]:
+    """Every process with its command line."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            try:
-                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            found += b"edge_cns.runtime.engine.child" in words and words[-2] in runtimes
-    return found
+            with suppress(OSError):
+                yield int(entry), Path(f"/proc/{entry}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
 
 
 def main(arguments: list[str] | None = None) -> None:
