@@ -1,4 +1,4 @@
-"""``edge-cns data``: check a labelled data set, or make one of phantom frames."""
+"""``edge-cns data``: check a labelled data set, make one of phantom frames, or begin one from DICOM files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 10  # unreadable images that the text names; --json has them all
 
 @click.group(name="data")
 def command() -> None:
-    """Check a labelled data set, or make one of phantom frames."""
+    """Check a labelled data set, make one of phantom frames, or begin one from DICOM files."""
 
 
 @command.command()
@@ -61,6 +61,43 @@ def phantom(out: Path, *, patients: int, frames: int, seed: int, size: int) -> N
 
     write_dataset(out, patients=patients, frames=frames, seed=seed, size=size, progress=progress_line())
     click.echo(f"{out / 'labels.csv'}: {patients * frames} phantom frames of {patients} patients")
+
+
+@command.command(name="import")
+@click.argument("source", type=PATH, metavar="DICOMDIR")
+@click.option("--out", type=PATH, required=True, help="New folder for the data set.")
+@click.option(
+    "--salt",
+    type=PATH,
+    metavar="FILE",
+    help="The site's salt, made if missing; the same salt, the same pseudonyms.  [default: OUT.salt]",
+)
+@click.option("--whole-frame", is_flag=True, help="Keep frames whole: burned-in names come along.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Of a clip, each so-many-th frame.")
+def import_(source: Path, *, out: Path, salt: Path | None, whole_frame: bool, every: int) -> None:
+    """Begin a data set from DICOM files: lossless frames of the ultrasound region, and a table to label.
+
+    DICOMDIR is such a file, or a folder that is searched. Patients and exams get pseudonyms by a salt that stays with
+    the site: keep the file, and never give it away with the frames.
+
+    \b
+    Example:
+      edge-cns data import /media/export --out scans --salt /etc/edge-cns/site.salt
+    """
+    from edge_cns.data.dicom_import import import_dicom, read_salt
+    from edge_cns.runtime.uri import one_line
+
+    kept = salt or out.with_name(f"{out.name}.salt")
+    done = import_dicom(
+        source, out, salt=read_salt(kept), whole_frame=whole_frame, every=every, progress=progress_line()
+    )
+    click.echo(f"{out / 'labels.csv'}: {done.frames} frames, {done.patients} patients, {done.exams} exams; label them")
+    if done.left_out:
+        click.echo(f"left out: {len(done.left_out)} files", err=True)
+        for name, why in done.left_out[:_SHOWN]:
+            click.echo(f"  {one_line(name)}: {why}", err=True)
+        if len(done.left_out) > _SHOWN:
+            click.echo(f"  ... and {len(done.left_out) - _SHOWN} more", err=True)
 
 
 def _text(findings: Findings) -> str:

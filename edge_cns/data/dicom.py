@@ -12,7 +12,8 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from edge_cns.errors import BadInputError
 from edge_cns.extras import require
 from edge_cns.frames import MAX_SIDE, MIN_SIDE, Frame, Region
+from edge_cns.quiet import quiet_stderr
 
 __all__ = ["CT_WINDOW", "decode_dicom", "is_dicom"]
 
@@ -31,8 +33,19 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _PALETTE = "PALETTE COLOR"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+_PREFERRED = {
+    "1.2.840.10008.1.2.4.50": "pillow",  # JPEG Baseline
+    "1.2.840.10008.1.2.4.80": "pyjpegls",  # JPEG-LS Lossless, Near-lossless
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pillow",  # JPEG 2000 Lossless, and any
+    "1.2.840.10008.1.2.4.91": "pillow",
+    "1.2.840.10008.1.2.5": "pydicom",  # RLE Lossless
+}
 _UNDAMAGED = "copy it again from its source"
 _DECODER = "install a decoder for it (pydicom's handbook lists them), or store the file uncompressed"
+_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+_JP2 = b"\0\0\0\x0cjP  "  # how a container begins; four bytes more are of its first box
+_MOST_BOXES = 64  # a container has five or so
 _SMALLEST_REGION = MIN_SIDE // 2
 _RESCALE = (("Slope", 1.0), ("Intercept", 0.0))
 _CENTIMETRES, _TWO_DIMENSIONAL, _TISSUE = 3, 1, 1
@@ -101,10 +114,31 @@ def refuse_deflated(start: bytes) -> None:
         raise BadInputError("is deflated DICOM, which is not read; store it uncompressed")
 
 
+def refuse_endless(dataset: Any, content: bytes | mmap) -> None:
+    """Refuse JPEG 2000 in a container (JP2, ISO/IEC 15444-1 annex I) whose boxes lead nowhere.
+
+    DICOM asks for the code stream alone, and pydicom steps over a container that is there all the same. A box that
+    states a length of 0 it would step over for ever.
+    """
+    if str(dataset.file_meta.TransferSyntaxUID) not in _JPEG_2000:
+        return
+    start = content.find(_JP2)
+    while start >= 0:
+        at, boxes = start + len(_JP2) + 4, 0
+        while at < len(content) and content[at + 4 : at + 8] != b"jp2c":
+            length, boxes = int.from_bytes(content[at : at + 4], "big"), boxes + 1
+            if length < 8 or boxes > _MOST_BOXES:
+                raise BadInputError(f"has a damaged JPEG 2000 container in it; {_UNDAMAGED}")
+            at += length
+        start = content.find(_JP2, start + 1)
+
+
 def _decode(data: bytes, name: str, number: int | None, sequence: int) -> Frame:
     dataset = require("pydicom", "dicom").dcmread(io.BytesIO(data), force=True)
     check_header(dataset)
     index = _index(dataset, name, number)
+    check_decoder(dataset)
+    refuse_endless(dataset, data)
     stored = _stored(dataset, index)
     return as_frame(dataset, index, stored, sequence)
 
@@ -173,6 +207,20 @@ def check_decoder(dataset: Any) -> None:
         raise BadInputError(f"is compressed as {known}, which cannot be decoded here; {_DECODER}")
 
 
+@contextmanager
+def decoding(dataset: Any) -> Iterator[str]:
+    """The decoder to take, where several can: the one that has met the most hostile files. Empty for any.
+
+    What a decoder writes to standard error by itself is held back meanwhile.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    preferred = _PREFERRED.get(str(syntax), "")
+    if preferred and preferred not in require("pydicom.pixels", "dicom").get_decoder(syntax).available_plugins:
+        preferred = ""
+    with quiet_stderr() if syntax.is_compressed and not preferred else nullcontext():
+        yield preferred
+
+
 def undecodable(dataset: Any) -> BadInputError:
     """Why a frame that ought to be decoded was not."""
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -183,9 +231,10 @@ def undecodable(dataset: Any) -> BadInputError:
 
 def _stored(dataset: Any, index: int) -> NDArray[Any]:
     """Stored values of one frame: ``(H, W)``, or ``(H, W, 3)`` RGB whatever colour space they were stored in."""
-    check_decoder(dataset)
     try:
-        return np.asarray(require("pydicom.pixels", "dicom").pixel_array(dataset, index=index))
+        with decoding(dataset) as decoder:
+            decode = require("pydicom.pixels", "dicom").pixel_array
+            return np.asarray(decode(dataset, index=index, decoding_plugin=decoder))
     except Exception:
         raise undecodable(dataset) from None
 

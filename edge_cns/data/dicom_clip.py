@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from mmap import PROT_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from edge_cns.data.dicom import (
     as_frame,
     check_decoder,
     check_header,
+    decoding,
     discreet,
     is_dicom,
     refuse_deflated,
+    refuse_endless,
     undecodable,
 )
+from edge_cns.data.dicom_identity import Identity, identity_of
 from edge_cns.errors import BadInputError
 from edge_cns.extras import require
 from edge_cns.frames import Frame
@@ -73,13 +77,21 @@ class DicomClip:
         dataset = require("pydicom", "dicom").dcmread(self._path, force=True, defer_size=_DEFERRED)
         check_header(dataset)
         check_decoder(dataset)
+        with self._path.open("rb") as file, mmap(file.fileno(), 0, prot=PROT_READ) as content:
+            refuse_endless(dataset, content)
         self._dataset = dataset
-        self._source: Any = self._path if start[128:132] == b"DICM" else dataset  # without a prefix it is read whole
+        self._has_prefix = start[128:132] == b"DICM"  # without one it is read whole
         frames = int(dataset.get("NumberOfFrames") or 1)
         if not 1 <= frames <= _MOST:
             raise BadInputError(f"states {frames} frames; 1 to {_MOST} can be played")
         self.exam = _exam(dataset)
         self.seconds = _seconds(dataset, frames)
+
+    @property
+    def identity(self) -> Identity:
+        """Whose image it is. It is read from the header when it is asked for, and not before."""
+        with discreet():
+            return identity_of(self._dataset)
 
     def __iter__(self) -> Iterator[Frame | BadInputError]:
         """Yield each frame as `decode_dicom` would, or why it cannot be decoded; the next one may be whole."""
@@ -97,10 +109,11 @@ class DicomClip:
         """One frame, and the decoder that goes on behind it."""
         with discreet():
             try:
-                stored = next(decoded, None)
-                if stored is None:
-                    decoded = self._decoder(index)
-                    stored = next(decoded)
+                with decoding(self._dataset) as decoder:
+                    stored = next(decoded, None)
+                    if stored is None:
+                        decoded = self._decoder(index, decoder)
+                        stored = next(decoded)
             except Exception:
                 return BadInputError(f"{self._name} {undecodable(self._dataset)}"), decoded
             try:
@@ -110,10 +123,15 @@ class DicomClip:
             except Exception:
                 return BadInputError(f"{self._name} is a damaged DICOM file; {_UNDAMAGED}"), decoded
 
-    def _decoder(self, index: int) -> Iterator[Any]:
+    def _decoder(self, index: int, decoder: str) -> Iterator[Any]:
         """Stored values from frame ``index`` on. From the first one pydicom reads straight on; else it searches."""
         onwards = range(index, len(self.seconds)) if index else None
-        return iter(require("pydicom.pixels", "dicom").iter_pixels(self._source, indices=onwards))
+        decode = require("pydicom.pixels", "dicom").iter_pixels
+        if not self._has_prefix:
+            yield from decode(self._dataset, indices=onwards, decoding_plugin=decoder)
+            return
+        with self._path.open("rb") as file:  # by its path it would be looked for on the disk, where it may not be
+            yield from decode(file, indices=onwards, decoding_plugin=decoder)
 
 
 def _exam(dataset: Any) -> str:

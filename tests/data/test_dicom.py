@@ -285,6 +285,18 @@ def test_files_without_the_header_of_a_file() -> None:
 
 
 PLAIN = dicom_bytes(GREY)
+def in_boxes(boxes: bytes) -> bytes:
+    """A JPEG 2000 picture in a container, as DICOM does not have it, of these boxes."""
+    from pydicom.encaps import encapsulate, generate_frames
+
+    dataset = pydicom.dcmread(packaged("examples_jpeg2k.dcm"))
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([b"\0\0\0\x0cjP  \r\n\x87\n" + boxes + b"\0\0\0\0jp2c" + stream])
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
 BAD = {
     "no pixel data": (
         lambda: packaged("rtplan.dcm").read_bytes(),
@@ -311,6 +323,8 @@ BAD = {
         lambda: packaged("SC_rgb_jpeg_dcmtk.dcm").read_bytes().replace(b"\xff\xc0", b"\xff\xc3"),
         "is damaged, or a variant of JPEG Baseline (Process 1) that is not decoded here",
     ),
+    "endless boxes": (lambda: in_boxes(b"\0\0\0\0ftyp"), "has a damaged JPEG 2000 container in it"),
+    "boxes in boxes": (lambda: in_boxes(b"\0\0\0\x08free" * 100), "has a damaged JPEG 2000 container in it"),
     "odd syntax": (
         lambda: dicom_bytes(GREY).replace(b"1.2.840.10008.1.2.1", b"1.2.840.10\n08.1.2.1"),
         "is compressed as 1.2.840.10 08.1.2.1, which cannot be decoded here",
@@ -335,6 +349,20 @@ def test_refuses_in_one_line_that_names_the_file(tmp_path: Path, capfd, caplog, 
     assert NAME not in message
     assert caplog.text == ""
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_container_that_leads_to_the_code_stream_is_stepped_over() -> None:
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    boxed, buffer = io.BytesIO(), io.BytesIO()
+    Image.fromarray(GREY).save(boxed, "JPEG2000")
+    assert b"jp2c" in boxed.getvalue()
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(GREY)))
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+    dataset.PixelData = encapsulate([boxed.getvalue()])
+    dataset.save_as(buffer)
+    np.testing.assert_array_equal(decode_dicom(buffer.getvalue(), "x").pixels, GREY)
 
 
 def test_floating_point_pixels() -> None:

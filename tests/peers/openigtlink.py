@@ -1,4 +1,4 @@
-"""The C++ programs of OpenIGTLink (`tests/peers/openigtlink.sh`) as processes, and the images that they send."""
+"""The C++ programs of OpenIGTLink (built by `tests/peers/openigtlink.sh`) as processes, and the images that they send."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def program(name: str) -> Path:
 def need_openigtlink() -> None:
     """Skip the test where the programs were not built."""
     if not program("ReceiveServer").exists():
-        pytest.skip("no OpenIGTLink C++ peers here; run tests/peers/openigtlink.sh as root")
+        pytest.skip("no OpenIGTLink C++ peers here; run tests/peers/install.sh as root")
 
 
 def start(name: str, *arguments: object, quiet: bool = True) -> subprocess.Popen[bytes]:

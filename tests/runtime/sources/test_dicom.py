@@ -109,7 +109,7 @@ def test_a_damaged_frame_in_the_middle_is_left_out_when_live(tmp_path):
         ("empty", "has no DICOM files"),
         ("text.dcm", "is not DICOM"),
         ("cut.dcm", "cut short or damaged"),
-        ("jpegls.dcm", "is compressed as JPEG-LS Lossless Image Compression, which cannot be decoded here"),
+        ("odd.dcm", "is compressed as JPEG 2000 Part 2 Multi-component Image Compression (Loss"),
         ("small.dcm", "is 40x32 px"),
         ("many.dcm", "states 2000000000 frames"),
     ],
@@ -120,7 +120,8 @@ def test_what_cannot_be_opened(tmp_path, name, text):
     (tmp_path / "cut.dcm").write_bytes(dicom_bytes(CLIP)[:-18000])
     (tmp_path / "small.dcm").write_bytes(dicom_bytes(CLIP[:, :32, :40]))
     (tmp_path / "many.dcm").write_bytes(dicom_bytes(CLIP, NumberOfFrames="2000000000"))
-    (tmp_path / "jpegls.dcm").write_bytes(packaged("MR_small_jpeg_ls_lossless.dcm").read_bytes())
+    odd = packaged("MR_small_jpeg_ls_lossless.dcm").read_bytes().replace(b".1.2.4.80", b".1.2.4.92")
+    (tmp_path / "odd.dcm").write_bytes(odd)  # which nobody decodes
     with pytest.raises(BadInputError) as caught:
         open_source(f"dicom://{tmp_path}/{name}", live=True)
     assert text in str(caught.value)
