@@ -302,17 +302,16 @@ def _kill_classifiers(bundle: Path, times: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for n in range(times):
             process = _run(bundle, name, Path(folder) / f"{n}.jsonl")
-            _await(name, largest=(480, 640))
-            with RingClient(name, largest=(480, 640), instance=1) as machine:
-                answered += _is_answered(machine)
-                killed = time.monotonic()
+            try:
+                _await(name, largest=(480, 640))
+                with RingClient(name, largest=(480, 640), instance=1) as machine:
+                    answered += _is_answered(machine)
+                    killed = time.monotonic()
+                    process.kill()
+                    noticed.append((_gone_at(machine) - killed) * 1000)
+            finally:
                 process.kill()
-                try:
-                    while True:
-                        machine.result(1.0)
-                except OperationError:
-                    noticed.append((time.monotonic() - killed) * 1000)
-            process.wait()
+                process.wait()
             killed_pids.add(str(process.pid).encode())
             descriptors.append(len(os.listdir("/proc/self/fd")))
         orphans = _engines_of(killed_pids)
@@ -323,6 +322,15 @@ def _kill_classifiers(bundle: Path, times: int) -> dict[str, Any]:
         "descriptors": [descriptors[0], descriptors[-1]],
         "engines_left": orphans,
     }
+
+
+def _gone_at(machine: RingClient) -> float:
+    """When the machine noticed that the classifier is gone."""
+    while True:
+        try:
+            machine.result(1.0)
+        except OperationError:
+            return time.monotonic()
 
 
 def _is_answered(machine: RingClient) -> bool:
