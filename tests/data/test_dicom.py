@@ -285,6 +285,8 @@ def test_files_without_the_header_of_a_file() -> None:
 
 
 PLAIN = dicom_bytes(GREY)
+
+
 def in_boxes(boxes: bytes) -> bytes:
     """A JPEG 2000 picture in a container, as DICOM does not have it, of these boxes."""
     from pydicom.encaps import encapsulate, generate_frames
