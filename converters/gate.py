@@ -25,11 +25,11 @@ from edge_cns.progress import Progress, silent
 from edge_cns.runtime.backends.litert import LiteRT
 from edge_cns.runtime.classifier import Classifier
 
-__all__ = ["GateReport", "run_gate"]
+__all__ = ["LEAST_TOLERANCE", "GateReport", "run_gate"]
 
 _NOISE_FRAMES = 8
 _TOLERANCE_FRAMES = 32
-_LEAST_TOLERANCE = 3  # steps: what engines were seen to differ by on one model
+LEAST_TOLERANCE = 3  # steps: what engines were seen to differ by on one model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class GateReport:
         float_accuracy, int8_accuracy: on the gate's frames.
         layers: noise by operator, worst first.
         tolerance_steps: by output, how many int8 steps another engine may differ: twice what LiteRT with and without
-            XNNPACK differ by on the gate's frames, and at least `_LEAST_TOLERANCE`.
+            XNNPACK differ by on the gate's frames, and at least `LEAST_TOLERANCE`.
     """
 
     comparison: NonInferiority
@@ -135,7 +135,7 @@ def _tolerance(model: bytes, images: NDArray[np.uint8]) -> dict[str, int]:
         for name in OUTPUTS:
             difference = np.abs(one.output(name).astype(np.int64) - other.output(name).astype(np.int64)).max()
             largest[name] = max(largest[name], int(difference))
-    return {name: max(_LEAST_TOLERANCE, 2 * value) for name, value in largest.items()}
+    return {name: max(LEAST_TOLERANCE, 2 * value) for name, value in largest.items()}
 
 
 def _spread(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

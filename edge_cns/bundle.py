@@ -1,7 +1,7 @@
 """The bundle ``NAME.cns/``: the unit that is shipped, verified and loaded.
 
-``manifest.json`` lists the SHA-256 of every other file and is checked first. Each file is read once, into memory;
-what was hashed is what is used.
+``manifest.json`` lists the SHA-256 of every other file and is checked first; a signature, ``model.sig``, is checked
+before that. Each file is read once, into memory; what was hashed is what is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from edge_cns.atomic import new_folder, replaced_folder, write_bytes
 from edge_cns.contract import Contract
 from edge_cns.errors import BadInputError, TamperedError, UnsupportedError
+from edge_cns.signing.policy import UNCHECKED, Policy, SignatureState
+from edge_cns.signing.signed_file import SIGNATURE
 from edge_cns.strict_json import load_json
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "update_bundle",
     "write_arrays",
     "write_bundle",
+    "write_signature",
 ]
 
 FORMAT = 1
@@ -51,9 +54,9 @@ CALIBRATION = "calibration.json"
 """What a calibration fitted, on whom; there once a bundle was calibrated."""
 DECISION = "decision.npz"
 """Arrays behind the decision's rules on novelty and views; there where the contract has such a rule."""
-_SIGNATURES = ("model.sig",)
 _MAX_FILE = 512 * 2**20  # bytes: twenty times the largest model of the family
 _MAX_MANIFEST = 64 * 2**10
+_MAX_SIGNATURE = 256 * 2**10
 OUTCOMES = ("passed", "undecided", "failed")
 
 
@@ -66,12 +69,16 @@ class Bundle:
         files: content by file name, as the manifest lists them.
         contract: parsed ``contract.json``.
         quantisation: parsed ``quantisation.json``: the gate's report.
+        digests: SHA-256 (hex) of every file but ``model.sig``, the manifest among them, by name.
+        signature: what is known of who vouches for it.
     """
 
     path: Path
     files: Mapping[str, bytes]
     contract: Contract
     quantisation: Mapping[str, Any]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    signature: SignatureState = UNCHECKED
 
     @property
     def proof(self) -> str:
@@ -104,19 +111,25 @@ class Bundle:
             )
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, policy: Policy | None = None) -> Bundle:
     """Read and verify a bundle.
+
+    Args:
+        path: ``NAME.cns``.
+        policy: what to do about its signature; ``None`` does not check it.
 
     Raises:
         BadInputError: not a bundle, or a file in it cannot be parsed.
-        TamperedError: a file is missing, unlisted, or differs from its digest.
+        TamperedError: the signature does not hold and must; a file is missing, unlisted, or differs from its digest.
         UnsupportedError: written in a format this version does not know.
     """
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise BadInputError(f"{path} {what}; a bundle is a folder NAME.cns made by edge-cns convert")
-    digests = _read_manifest(path)
-    present = {entry.name for entry in os.scandir(path)} - {MANIFEST, *_SIGNATURES}
+    manifest = _manifest_bytes(path)
+    signature = _judge_signature(path, manifest, policy or Policy())
+    digests = _parse_manifest(path, manifest)
+    present = {entry.name for entry in os.scandir(path)} - {MANIFEST, SIGNATURE}
     if odd := sorted(present ^ set(digests)):
         word = "is listed but missing" if odd[0] in digests else "is not listed in the manifest"
         raise TamperedError(f"{path}: {odd[0]!r} {word}; fetch the bundle again")
@@ -137,7 +150,7 @@ def read_bundle(path: Path) -> Bundle:
             f"{path}: quantisation.json has no outcome of {', '.join(OUTCOMES)}; convert the model again"
         )
     _check_decision(path, files, contract)
-    return Bundle(path, files, contract, quantisation)
+    return Bundle(path, files, contract, quantisation, _with_manifest(digests, manifest), signature)
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
@@ -166,14 +179,13 @@ def reseal(path: Path) -> tuple[str, ...]:
     """
     _check_folder(path)
     try:
-        old = _read_manifest(path)
+        old = _parse_manifest(path, _manifest_bytes(path))
     except (TamperedError, BadInputError, UnsupportedError):
         old = {}
-    names = sorted({entry.name for entry in os.scandir(path)} - {MANIFEST, *_SIGNATURES})
+    names = sorted({entry.name for entry in os.scandir(path)} - {MANIFEST, SIGNATURE})
     digests = {name: hashlib.sha256(_read_regular(path / name, _MAX_FILE)).hexdigest() for name in names}
     write_bytes(path / MANIFEST, _manifest(digests))
-    for name in _SIGNATURES:
-        (path / name).unlink(missing_ok=True)
+    (path / SIGNATURE).unlink(missing_ok=True)
     return tuple(name for name in names if old.get(name) != digests[name])
 
 
@@ -210,6 +222,18 @@ def update_bundle(path: Path, files: Mapping[str, bytes], *, drop: Iterable[str]
     kept = {name: content for name, content in old.items() if name not in drop}
     with replaced_folder(path) as folder:
         _write_files(folder, kept | dict(files))
+
+
+def write_signature(path: Path, content: bytes) -> None:
+    """Put a signature into a bundle, in the place of an old one.
+
+    Raises:
+        OSError: full disk or read-only folder; the bundle is as it was.
+    """
+    folder = path.resolve()
+    beside = folder.with_name(f".{folder.name}.{SIGNATURE}")  # killed now, it leaves no file too many in the bundle
+    write_bytes(beside, content)
+    beside.replace(folder / SIGNATURE)
 
 
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -255,11 +279,15 @@ def _manifest(digests: Mapping[str, str]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def _read_manifest(path: Path) -> dict[str, str]:
+def _manifest_bytes(path: Path) -> bytes:
     if not (path / MANIFEST).exists():
         raise BadInputError(f"{path} has no {MANIFEST}; a bundle is a folder NAME.cns made by edge-cns convert")
+    return _read_regular(path / MANIFEST, _MAX_MANIFEST)
+
+
+def _parse_manifest(path: Path, content: bytes) -> dict[str, str]:
     try:
-        value = load_json(_read_regular(path / MANIFEST, _MAX_MANIFEST), MANIFEST)
+        value = load_json(content, MANIFEST)
     except BadInputError as error:
         raise TamperedError(f"{path}: {error}") from None
     if not isinstance(value, dict) or set(value) != {"files", "format"} or not isinstance(value["files"], dict):
@@ -267,9 +295,31 @@ def _read_manifest(path: Path) -> dict[str, str]:
     if type(value["format"]) is not int or value["format"] != FORMAT:
         raise UnsupportedError(f"{path}: bundle format is {value['format']!r}, this program reads {FORMAT}")
     for name, digest in value["files"].items():
-        if name != Path(name).name or name in ("", ".", "..", MANIFEST) or not isinstance(digest, str):
+        if name != Path(name).name or name in ("", ".", "..", MANIFEST, SIGNATURE) or not isinstance(digest, str):
             raise TamperedError(f"{path}: {MANIFEST} lists {name!r}, which is no file of a bundle")
     return dict(value["files"])
+
+
+def _with_manifest(digests: Mapping[str, str], manifest: bytes) -> dict[str, str]:
+    return {**digests, MANIFEST: hashlib.sha256(manifest).hexdigest()}
+
+
+def _judge_signature(path: Path, manifest: bytes, policy: Policy) -> SignatureState:
+    """Whose the manifest is, before anything in it is believed."""
+    there = os.path.lexists(path / SIGNATURE)
+    content = _read_regular(path / SIGNATURE, _MAX_SIGNATURE) if there else None
+
+    def found(signed: Mapping[str, str]) -> None:
+        if signed.get(MANIFEST) != hashlib.sha256(manifest).hexdigest():
+            raise TamperedError(f"{MANIFEST} is not the one that was signed; fetch the bundle again")
+        listed = _with_manifest(_parse_manifest(path, manifest), manifest)
+        if odd := sorted(name for name in {*signed, *listed} if signed.get(name) != listed.get(name)):
+            raise TamperedError(f"{odd[0]!r} is not signed as {MANIFEST} lists it; sign the bundle again")
+
+    try:
+        return policy.judge(content, found)
+    except (TamperedError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def _check_decision(path: Path, files: Mapping[str, bytes], contract: Contract) -> None:

@@ -69,4 +69,4 @@ class OperationTimeoutError(EdgeCnsError):
 
 
 class TamperedError(EdgeCnsError):
-    """The content of a bundle does not match its manifest."""
+    """The content of a bundle does not match its manifest, or its signature."""

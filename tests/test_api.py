@@ -54,7 +54,8 @@ def test_the_commands_of_the_page_run(cli, bundle_copy, frame_file, tmp_path, mo
     (tmp_path / "frame.png").write_bytes(frame_file.read_bytes())
     monkeypatch.chdir(tmp_path)
     lines = [line.partition("#")[0].split() for block in blocks("sh") for line in block.splitlines()]
-    assert {words[2] for words in lines if words[1] == "bundle"} == {"inspect", "reseal", "strip"}
+    assert {words[2] for words in lines if words[1] == "bundle"} == {"inspect", "reseal", "sign", "strip"}
+    assert cli("bundle", "keygen", "--out", "maker").status == 0
     for words in lines:
         assert words[0] == "edge-cns"
         outcome = cli(*words[1:])

@@ -40,7 +40,9 @@ def test_the_fixed_names():
     assert sorted((w for w in subcommands if w[0] == "data"), reverse=True) == [
         *(["data", name] for name in ("phantom", "import", "check"))
     ]
-    assert sorted(w[1] for w in subcommands if w[0] == "bundle") == ["inspect", "reseal", "strip"]
+    assert sorted(w[1] for w in subcommands if w[0] == "bundle") == [
+        *("inspect", "keygen", "reseal", "sign", "strip", "verify")
+    ]
 
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 
 from edge_cns.progress import Progress
 
-__all__ = ["PATH", "as_json", "progress_line", "require_proof", "threads"]
+__all__ = ["PATH", "as_json", "backend", "progress_line", "require_proof", "threads", "trusting"]
 
 
 PATH = click.Path(path_type=Path)
@@ -20,10 +21,35 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 require_proof = click.option(
     "--require-proof", is_flag=True, help="Refuse a bundle whose quantisation gate did not pass."
 )
+backend = click.option(
+    "--backend",
+    default="litert",
+    show_default=True,
+    metavar="NAME",
+    help="Engine; some need edge-cns convert-to first.",
+)
 threads = click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="CPU threads.")
+
+_trust = click.option(
+    "--trust",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of public keys and root certificates to trust.  [default: EDGE_CNS_TRUST_DIR of the environment]",
+)
+_signature = click.option(
+    "--signature",
+    type=click.Choice(["require", "warn", "off"]),
+    help="A bundle that nobody trusted has signed is refused, remarked on, or taken.  "
+    "[default: require where there is a trust folder, else off]",
+)
 
 _REDRAW_SECONDS = 0.1
 _WORTH_A_LINE_SECONDS = 5.0
+
+
+def trusting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options ``trust`` and ``signature`` of a command that loads a bundle."""
+    return _trust(_signature(command))
 
 
 def progress_line() -> Progress:

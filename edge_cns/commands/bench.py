@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_cns.commands._shared import PATH, as_json, require_proof, threads
+from edge_cns.commands._shared import PATH, as_json, backend, require_proof, threads, trusting
+
+if TYPE_CHECKING:
+    from edge_cns.signing.policy import Mode
 
 __all__ = ["command", "describe"]
 
@@ -17,10 +20,23 @@ __all__ = ["command", "describe"]
 @click.argument("bundle", type=PATH, metavar="NAME.cns")
 @click.option("--frames", type=click.IntRange(10, 1_000_000), default=500, show_default=True, help="Frames to time.")
 @click.option("--source", metavar="URI", help="Frames to classify; by default 1080p grey screens with a phantom fan.")
+@backend
 @threads
 @as_json
 @require_proof
-def command(bundle: Path, *, frames: int, source: str | None, threads: int, as_json: bool, require_proof: bool) -> None:
+@trusting
+def command(
+    bundle: Path,
+    *,
+    frames: int,
+    source: str | None,
+    backend: str,
+    threads: int,
+    as_json: bool,
+    require_proof: bool,
+    trust: Path | None,
+    signature: Mode | None,
+) -> None:
     """Time every stage from frame to verdict, interleaved with a bare invoke() of the same model.
 
     \b
@@ -29,7 +45,16 @@ def command(bundle: Path, *, frames: int, source: str | None, threads: int, as_j
     """
     from edge_cns.latency.stages import measure
 
-    result = measure(bundle, frames=frames, threads=threads, source=source, require_proof=require_proof)
+    result = measure(
+        bundle,
+        frames=frames,
+        backend=backend,
+        threads=threads,
+        source=source,
+        require_proof=require_proof,
+        trust=trust,
+        signature=signature,
+    )
     click.echo(json.dumps(result, indent=2) if as_json else describe(result))
 
 
@@ -39,7 +64,7 @@ def describe(result: dict[str, Any]) -> str:
     plural = "" if result["threads"] == 1 else "s"
     lines = [
         f"{result['bundle']}: {result['frames']} frames of {width}x{height} px, {result['threads']} thread{plural}, "
-        f"{result['environment']['cpu']}",
+        f"{result['backend']}, {result['environment']['cpu']}",
         f"{'stage':<14}{'p50':>9}{'p90':>9}{'p99':>9}   ms",
         *(
             f"{name:<14}{s['p50_ms']:>9.3f}{s['p90_ms']:>9.3f}{s['p99_ms']:>9.3f}"

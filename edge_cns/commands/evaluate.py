@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from edge_cns.commands._shared import PATH, as_json, progress_line, require_proof, threads
+from edge_cns.commands._shared import PATH, as_json, backend, progress_line, require_proof, threads, trusting
 from edge_cns.extras import require
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge_cns.evaluation.predictions import Predictions
     from edge_cns.evaluation.report import Example
     from edge_cns.runtime.classifier import Classifier
+    from edge_cns.signing.policy import Mode
 
 __all__ = ["command"]
 
@@ -29,18 +30,23 @@ _EXAMPLES = 6  # right and wrong each
 @click.argument("labels", type=PATH, metavar="LABELS.csv")
 @click.option("--out", type=PATH, required=True, help="New folder for metrics.json, figures and report.html.")
 @click.option("--run", type=PATH, help="The training of the bundle: its float model is measured beside the int8 one.")
+@backend
 @threads
 @as_json
 @require_proof
+@trusting
 def command(
     bundle: Path,
     labels: Path,
     *,
     out: Path,
     run: Path | None,
+    backend: str,
     threads: int,
     as_json: bool,
     require_proof: bool,
+    trust: Path | None,
+    signature: Mode | None,
 ) -> None:
     """Measure a bundle on labelled frames, as the runtime runs it.
 
@@ -63,7 +69,10 @@ def command(
     require("matplotlib", "evaluate")  # now, not after all frames have been classified
     manifest = read_manifest(labels)
     finished = None if run is None else read_run(run)
-    with load(bundle, threads=threads, require_proof=require_proof) as classifier, new_folder(out) as folder:
+    opened = load(
+        bundle, backend=backend, threads=threads, require_proof=require_proof, trust=trust, signature=signature
+    )
+    with opened as classifier, new_folder(out) as folder:
         progress = progress_line()
         measured = assess(classifier, manifest, run=finished, progress=progress)
         metrics, predictions, rows = measured.metrics, measured.predictions, measured.outputs.rows
@@ -75,8 +84,8 @@ def command(
         write_json(folder / "metrics.json", metrics)
         write_figures(folder, figures)
         write_text(folder / "model_card.md", model_card(classifier.contract, gate, metrics=metrics))
-        settings = {"bundle": gate.get("training", {}), "quantisation": gate.get("method"), "labels": labels.name}
-        settings |= {"input": classifier.contract.to_json()["input"]}
+        settings = {"bundle": gate.get("training", {}), "quantisation": gate.get("method"), "backend": backend}
+        settings |= {"labels": labels.name, "input": classifier.contract.to_json()["input"]}
         report = Report(
             title=f"{bundle.resolve().name} on {labels.resolve().parent.name}/{labels.name}",
             metrics=metrics,

@@ -11,11 +11,12 @@ import click
 import cv2
 
 from edge_cns.atomic import write_bytes
-from edge_cns.commands._shared import PATH, as_json, require_proof, threads
+from edge_cns.commands._shared import PATH, as_json, backend, require_proof, threads, trusting
 from edge_cns.errors import BadInputError
 
 if TYPE_CHECKING:
     from edge_cns.decision.verdict import Verdict
+    from edge_cns.signing.policy import Mode
 
 __all__ = ["command"]
 
@@ -25,16 +26,21 @@ __all__ = ["command"]
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--heatmap", "heatmaps", type=PATH, metavar="DIR", help="Folder for overlays of the evidence (PNG).")
 @as_json
+@backend
 @threads
 @require_proof
+@trusting
 def command(
     bundle: Path,
     images: tuple[Path, ...],
     *,
     heatmaps: Path | None,
     as_json: bool,
+    backend: str,
     threads: int,
     require_proof: bool,
+    trust: Path | None,
+    signature: Mode | None,
 ) -> int:
     """Print class, probability and milliseconds for each image. Research use only.
 
@@ -49,7 +55,10 @@ def command(
     from edge_cns.runtime.overlay import draw_overlay
 
     failures = 0
-    with load(bundle, threads=threads, require_proof=require_proof) as classifier:
+    opened = load(
+        bundle, backend=backend, threads=threads, require_proof=require_proof, trust=trust, signature=signature
+    )
+    with opened as classifier:
         overlays = _overlay_paths(images, heatmaps)
         if not as_json:
             click.echo(f"research use only{', ' + classifier.remarks if classifier.remarks else ''}")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_cns.commands._shared import PATH, as_json, progress_line
+from edge_cns.commands._shared import PATH, as_json, progress_line, trusting
 
 if TYPE_CHECKING:
     from edge_cns.runtime.recording.report import Report
+    from edge_cns.signing.policy import Mode
 
 __all__ = ["command"]
 
@@ -23,7 +24,17 @@ __all__ = ["command"]
 @click.option("--key", type=PATH, metavar="FILE", help="Key with which it was recorded.")
 @click.option("--backend", metavar="NAME", help="Engine; the recorded one if none is given.")
 @as_json
-def command(folder: Path, *, bundle: Path | None, key: Path | None, backend: str | None, as_json: bool) -> int:
+@trusting
+def command(
+    folder: Path,
+    *,
+    bundle: Path | None,
+    key: Path | None,
+    backend: str | None,
+    as_json: bool,
+    trust: Path | None,
+    signature: Mode | None,
+) -> int:
     """Run the frames of a recording again and compare outputs, verdicts and what was said of the session.
 
     On the same engine and machine everything is identical, to the bit. Exit status: 0 identical, or within the
@@ -36,9 +47,11 @@ def command(folder: Path, *, bundle: Path | None, key: Path | None, backend: str
     from edge_cns.runtime.recording.key import read_key
     from edge_cns.runtime.recording.replay import replay
     from edge_cns.runtime.recording.report import DIFFERENT
+    from edge_cns.signing.policy import choose_policy
 
     secret = None if key is None else read_key(key)
-    report = replay(folder, bundle=bundle, key=secret, backend=backend, progress=progress_line())
+    policy = choose_policy(trust, signature)
+    report = replay(folder, bundle=bundle, key=secret, backend=backend, policy=policy, progress=progress_line())
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else _text(report))
     return 1 if report.result == DIFFERENT else 0
 

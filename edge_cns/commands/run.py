@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 import click
 
-from edge_cns.commands._shared import PATH, require_proof, threads
+from edge_cns.commands._shared import PATH, require_proof, threads, trusting
 from edge_cns.errors import BadInputError
 
 if TYPE_CHECKING:
     from edge_cns.runtime.live.dispatcher import Dispatcher
+    from edge_cns.signing.policy import Mode
 
 __all__ = ["command"]
 
@@ -25,16 +26,17 @@ __all__ = ["command"]
 @click.argument("bundle", type=PATH, metavar="NAME.cns")
 @click.option("--source", required=True, metavar="URI", help="Where frames come from, e.g. v4l2:///dev/video0.")
 @click.option("--sink", "sinks", multiple=True, metavar="URI", help="Where verdicts go; may be repeated.")
-@click.option("--backend", default="auto", show_default=True, metavar="NAME", help="Engine.")
+@click.option(
+    "--backend", default="auto", show_default=True, metavar="NAME", help="Engine; some need edge-cns convert-to first."
+)
 @click.option(
     "--allow-fallback", is_flag=True, help="Run on the CPU if the backend cannot be had; every verdict says so."
 )
 @click.option(
     "--policy",
     type=click.Choice(["latest", "every"]),
-    default="latest",
-    show_default=True,
-    help="When frames come too fast: keep the newest, or make the source wait.",
+    help="When frames come too fast: keep the newest, or make the source wait.  "
+    "[default: latest; every for dicom-scp://, whose frames do not come live]",
 )
 @click.option("--max-fps", type=float, metavar="N", help="Most frames to classify a second.")
 @click.option("--hot-celsius", type=float, default=85.0, show_default=True, help="Heat that reduces the rate.")
@@ -68,6 +70,7 @@ __all__ = ["command"]
 )
 @threads
 @require_proof
+@trusting
 def command(
     bundle: Path,
     *,
@@ -75,7 +78,7 @@ def command(
     sinks: tuple[str, ...],
     backend: str,
     allow_fallback: bool,
-    policy: str,
+    policy: str | None,
     max_fps: float | None,
     hot_celsius: float,
     low_percent: float,
@@ -90,6 +93,8 @@ def command(
     log_format: str,
     threads: int,
     require_proof: bool,
+    trust: Path | None,
+    signature: Mode | None,
 ) -> None:
     """Classify live frames until the source ends, or SIGTERM or Ctrl-C. Research use only.
 
@@ -114,12 +119,14 @@ def command(
         backend=backend,
         threads=threads,
         allow_fallback=allow_fallback,
-        policy="every" if policy == "every" else "latest",
+        policy="every" if (policy or _usual_policy(source)) == "every" else "latest",
         max_fps=max_fps,
         hot_celsius=hot_celsius,
         low_percent=low_percent,
         reduced_fps=reduced_fps,
         require_proof=require_proof,
+        trust=trust,
+        signature=signature,
         record=record,
         record_key=record_key,
         record_limit_mb=record_limit_mb,
@@ -132,6 +139,10 @@ def command(
             log.say("serving", address, level=log.NOTICE)
 
     run_session(bundle, settings, ready)
+
+
+def _usual_policy(source: str) -> str:
+    return "every" if source.startswith("dicom-scp://") else "latest"
 
 
 def _forward(source: str, to: str | None, queue: Path | None, *, unreviewed: bool) -> tuple[str, ...]:

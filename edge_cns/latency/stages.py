@@ -26,6 +26,8 @@ from edge_cns.latency.environment import environment, memory
 from edge_cns.runtime.backends.table import open_backend
 from edge_cns.runtime.classifier import load
 from edge_cns.runtime.sources.table import open_source
+from edge_cns.runtime.target import choose
+from edge_cns.signing.policy import Mode
 
 __all__ = ["STAGES", "cart_frames", "cold_start", "measure"]
 
@@ -38,26 +40,38 @@ _HELD = 32  # frames of a source that are kept and repeated: reading is not what
 _COLD = """
 import sys, time, numpy as np, edge_cns
 imported = time.monotonic_ns()
-classifier = edge_cns.load(sys.argv[1], threads=int(sys.argv[2]))
+path, backend, threads, begun, trust, signature = sys.argv[1:]
+classifier = edge_cns.load(
+    path, backend=backend, threads=int(threads), trust=trust or None, signature=signature or None
+)
 loaded = time.monotonic_ns()
 classifier.classify(np.zeros((1080, 1920), np.uint8))
 done = time.monotonic_ns()
-start = int(sys.argv[3])
-print([(t - start) / 1e6 for t in (imported, loaded, done)])
+print([(t - int(begun)) / 1e6 for t in (imported, loaded, done)])
 """
 
 
 def measure(
-    path: Path, *, frames: int = 500, threads: int = 1, source: str | None = None, require_proof: bool = False
+    path: Path,
+    *,
+    frames: int = 500,
+    backend: str = "litert",
+    threads: int = 1,
+    source: str | None = None,
+    require_proof: bool = False,
+    trust: Path | None = None,
+    signature: Mode | None = None,
 ) -> dict[str, Any]:
     """Measure a bundle on this machine.
 
     Args:
         path: the bundle.
         frames: how many frames are timed.
+        backend: engine by name.
         threads: CPU threads of the engine.
         source: URI of the frames; by default 1080p grey screens with a phantom fan.
         require_proof: refuse a bundle whose quantisation gate did not pass.
+        trust, signature: as for `edge_cns.load`.
 
     Returns:
         JSON-ready: ``stages.NAME`` with ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``mean_ms`` for `STAGES`,
@@ -66,9 +80,10 @@ def measure(
     Raises:
         BadInputError: the bundle or the source cannot be used.
     """
-    with load(path, threads=threads, require_proof=require_proof) as classifier:
+    opened = load(path, backend=backend, threads=threads, require_proof=require_proof, trust=trust, signature=signature)
+    with opened as classifier:
         held = _frames_of(source) if source else cart_frames()
-        bare = open_backend("litert", classifier.bundle.files["model.tflite"], threads=threads)
+        bare = open_backend(backend, choose(classifier.bundle, backend).model, threads=threads)
         samples = {name: np.empty(frames) for name in STAGES}
         endless: Iterator[Frame] = cycle(held)
         for i in range(-_WARM_UP, frames):
@@ -96,23 +111,32 @@ def measure(
         "frames": frames,
         "frame_size": [width, height],
         "source": source or "phantom on a 1080p screen",
+        "backend": backend,
         "threads": threads,
         "stages": stages,
         "total_over_bare_invoke": stages["total"]["p50_ms"] / stages["bare_invoke"]["p50_ms"],
-        "cold_start_ms": cold_start(path, threads=threads),
+        "cold_start_ms": cold_start(path, backend=backend, threads=threads, trust=trust, signature=signature),
         "memory": memory_now,
         "environment": environment(),
     }
 
 
-def cold_start(path: Path, *, threads: int = 1) -> dict[str, float]:
+def cold_start(
+    path: Path,
+    *,
+    backend: str = "litert",
+    threads: int = 1,
+    trust: Path | None = None,
+    signature: Mode | None = None,
+) -> dict[str, float]:
     """Milliseconds from the start of a fresh process until ``imported``, ``loaded`` (self-tested), ``first_verdict``.
 
     Raises:
         OperationError: the process failed.
         OperationTimeoutError: it took more than 120 s.
     """
-    command = [sys.executable, "-c", _COLD, str(path), str(threads), str(time.monotonic_ns())]
+    arguments = [str(path), backend, str(threads), str(time.monotonic_ns()), str(trust or ""), signature or ""]
+    command = [sys.executable, "-c", _COLD, *arguments]
     try:
         result = subprocess.run(  # noqa: S603 - ourselves
             command, capture_output=True, text=True, timeout=_COLD_TIMEOUT_S, check=False

@@ -20,6 +20,8 @@ from edge_cns.runtime.backends.table import open_backend
 from edge_cns.runtime.fit import check_model
 from edge_cns.runtime.reading import Reading
 from edge_cns.runtime.selftest import check_golden
+from edge_cns.runtime.target import choose
+from edge_cns.signing.policy import Mode, choose_policy
 
 __all__ = ["Classifier", "load"]
 
@@ -29,7 +31,7 @@ class Classifier:
 
     Args:
         bundle: verified bundle.
-        backend: engine with the bundle's ``model.tflite``.
+        backend: engine with the bundle's model.
 
     Raises:
         UnsupportedError: the model's input or outputs are not what the contract means; the text names the tensor.
@@ -103,14 +105,19 @@ def load(
     backend: str = "litert",
     threads: int = 1,
     require_proof: bool = False,
+    trust: str | os.PathLike[str] | None = None,
+    signature: Mode | None = None,
 ) -> Classifier:
     """Load a bundle, verify it, and run its golden vectors.
 
     Args:
         path: folder ``NAME.cns``.
-        backend: engine by name.
+        backend: engine by name; some need a converted model beside the bundle (`edge_cns.runtime.target`).
         threads: CPU threads the engine may use.
         require_proof: refuse a bundle whose quantisation gate did not pass.
+        trust: folder of trusted public keys and root certificates; by default ``EDGE_CNS_TRUST_DIR``.
+        signature: ``require`` one by somebody who is trusted, ``warn`` in every verdict where there is none, or
+            ``off``; by default ``require`` where there is a trust folder, else ``off``.
 
     Returns:
         A classifier that is ready to run.
@@ -125,10 +132,11 @@ def load(
         >>> verdict.label, verdict.probability  # doctest: +SKIP
         ('encephalocele', 0.93)
     """
-    bundle = read_bundle(Path(path))
+    bundle = read_bundle(Path(path), choose_policy(trust, signature))
     if require_proof:
         bundle.require_proof()
-    engine: Any = open_backend(backend, bundle.files["model.tflite"], threads=threads)
-    classifier = Classifier(bundle, engine)
-    check_golden(bundle, engine)
+    chosen = choose(bundle, backend)
+    engine: Any = open_backend(backend, chosen.model, threads=threads)
+    classifier = Classifier(chosen.bundle, engine)
+    check_golden(chosen.bundle, engine)
     return classifier

@@ -121,8 +121,8 @@ class Reading:
 
 
 def standing_remarks(bundle: Bundle) -> str:
-    """What is to be said of all that a bundle says: uncalibrated, unproven, phantom; empty if nothing."""
-    remarks = []
+    """What is to be said of all that a bundle says: unsigned, uncalibrated, unproven, phantom; empty if nothing."""
+    remarks = [bundle.signature.remark] if bundle.signature.remark else []
     if not bundle.contract.decision.calibrated:
         remarks.append("uncalibrated")
     if bundle.proof != "passed":

@@ -13,7 +13,7 @@ from edge_cns.latency import stages
 def no_second_process(monkeypatch):
     """The cold start has its own test."""
     cold = {"imported": 1.0, "loaded": 2.0, "first_verdict": 3.0}
-    monkeypatch.setattr(stages, "cold_start", lambda path, threads: cold)
+    monkeypatch.setattr(stages, "cold_start", lambda path, **_: cold)
 
 
 def test_json_for_other_programs(cli, tiny_bundle):

@@ -16,10 +16,13 @@ packages=(
   gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
   # DICOM: storescu, storescp and compressors; dciodvfy
   dcmtk dicom3tools
+  # A virtual environment of the system's Python
+  python3-venv
   # OpenIGTLink: the C++ library and its example programs, as sources
   libopenigtlink-dev openigtlink-examples
 )
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -q -y --no-install-recommends "${packages[@]}"
-"$(dirname "$0")/openigtlink.sh" # builds the examples, once
+"$(dirname "$0")/openigtlink.sh"   # builds the examples, once
+"$(dirname "$0")/model_signing.sh" # OpenSSF Model Signing, in an environment of its own

@@ -1,4 +1,4 @@
-"""The C++ programs of OpenIGTLink (built by `tests/peers/openigtlink.sh`) as processes, and the images that they send."""
+"""The C++ programs of OpenIGTLink as processes, and the images that they send."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Engines that run ``model.tflite``: one file each, one row each in `table`."""
+"""Engines that run ``model.tflite`` or what it was converted to: one file each, one row each in `table`."""

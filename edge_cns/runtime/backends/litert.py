@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -29,21 +30,19 @@ class LiteRT:
     """
 
     name = "litert"
+    version = ""
+    _title = "LiteRT"
 
     def __init__(
         self, model: bytes, *, threads: int = 1, xnnpack: bool = True, preserve_all_tensors: bool = False
     ) -> None:
-        try:
-            from ai_edge_litert import __version__
-            from ai_edge_litert.interpreter import Interpreter, OpResolverType
-        except ImportError as error:
-            raise InitialisationError(f"LiteRT cannot be loaded ({error}); run: pip install ai-edge-litert") from None
+        library = self._library()
+        resolvers = library.OpResolverType
         plain = preserve_all_tensors or not xnnpack
-        resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else OpResolverType.AUTO
-        self.version = str(__version__)
+        resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else resolvers.AUTO
         try:
             with quiet_stderr():
-                self.interpreter = Interpreter(
+                self.interpreter = library.Interpreter(
                     model_content=model,
                     num_threads=threads,
                     experimental_op_resolver_type=resolver,
@@ -54,7 +53,8 @@ class LiteRT:
             inputs, outputs = runner.get_input_details(), runner.get_output_details()
         except (ValueError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InitialisationError(f"model.tflite cannot be loaded by LiteRT {self.version} ({reason})") from None
+            what = f"{self._title} {self.version}"
+            raise InitialisationError(f"model.tflite cannot be loaded by {what} ({reason})") from None
         if len(inputs) != 1 or not set(OUTPUTS) <= set(outputs):
             raise UnsupportedError(
                 f"model.tflite has inputs {sorted(inputs)} and outputs {sorted(outputs)}; "
@@ -62,6 +62,16 @@ class LiteRT:
             )
         self._details: dict[str, Any] = {"image": next(iter(inputs.values()))} | {n: outputs[n] for n in OUTPUTS}
         self._views = {name: self.interpreter.tensor(d["index"]) for name, d in self._details.items()}
+
+    def _library(self) -> Any:
+        """The module of the interpreter; sets `version`."""
+        try:
+            package = importlib.import_module("ai_edge_litert")
+            library = importlib.import_module("ai_edge_litert.interpreter")
+        except ImportError as error:
+            raise InitialisationError(f"LiteRT cannot be loaded ({error}); run: pip install ai-edge-litert") from None
+        self.version = str(package.__version__)
+        return library
 
     def input(self) -> NDArray[Any]:
         """See `Backend.input`."""
@@ -72,7 +82,8 @@ class LiteRT:
         try:
             self.interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise OperationError(f"LiteRT failed to run the model ({' '.join(str(error).split())[:200]})") from None
+            reason = " ".join(str(error).split())[:200]
+            raise OperationError(f"{self._title} failed to run the model ({reason})") from None
 
     def output(self, name: str) -> NDArray[Any]:
         """See `Backend.output`."""

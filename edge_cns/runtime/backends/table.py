@@ -8,14 +8,25 @@ from edge_cns.errors import BadInputError
 from edge_cns.plugins import find_plugin, plugin_names
 from edge_cns.runtime.backends.base import Backend
 
-__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "open_backend"]
+__all__ = ["BACKENDS", "CONVERTED", "ENTRY_POINT_GROUP", "open_backend"]
 
 ENTRY_POINT_GROUP = "edge_cns.backends"
 
 BACKENDS: dict[str, tuple[str, str]] = {
     # name: (module, class)
     "litert": ("edge_cns.runtime.backends.litert", "LiteRT"),
+    "tflite_runtime": ("edge_cns.runtime.backends.tflite_runtime", "TfliteRuntime"),
+    "onnxruntime": ("edge_cns.runtime.backends.onnx", "OnnxRuntime"),
+    "openvino": ("edge_cns.runtime.backends.openvino", "OpenVino"),
+    "edgetpu": ("edge_cns.runtime.backends.edgetpu", "EdgeTPU"),
     "fake": ("edge_cns.runtime.backends.fake", "Fake"),
+}
+
+CONVERTED: dict[str, str] = {
+    # name: target of `edge-cns convert-to` that makes its model; engines that are not here run ``model.tflite`` itself
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "edgetpu": "edgetpu",
 }
 
 
@@ -24,7 +35,7 @@ def open_backend(name: str, model: bytes, *, threads: int = 1) -> Backend:
 
     Args:
         name: a name of `BACKENDS` or of the entry point group ``edge_cns.backends``.
-        model: content of a ``.tflite`` file.
+        model: what `edge_cns.runtime.target.choose` says that the engine loads.
         threads: CPU threads the engine may use.
 
     Raises:

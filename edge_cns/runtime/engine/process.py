@@ -61,7 +61,8 @@ class EngineProcess:
     The process is started at once and made use of by `connect`, so that both sides start up together.
 
     Args:
-        model: content of a ``.tflite`` file; the process gets this very copy, in sealed memory.
+        model: what the engine loads (`edge_cns.runtime.target.choose`); the process gets this very copy, in sealed
+            memory.
         backend: name in the table of backends.
         threads: CPU threads the engine may use.
 

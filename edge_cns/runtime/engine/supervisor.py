@@ -25,6 +25,7 @@ from edge_cns.preprocess import quantise_into
 from edge_cns.runtime.engine.process import EngineProcess
 from edge_cns.runtime.fit import check_model
 from edge_cns.runtime.selftest import check_golden
+from edge_cns.runtime.target import choose
 
 __all__ = ["CPU_BACKEND", "Answer", "Checked", "Lost", "Outcome", "SelfTest", "Started", "Supervisor"]
 
@@ -120,6 +121,9 @@ class Supervisor:
         threads: CPU threads the engine may use.
         allow_fallback: take the CPU where ``backend`` cannot be had at the start.
         clock: ``CLOCK_MONOTONIC`` ns.
+
+    Raises:
+        BadInputError, TamperedError: the model that was converted for the backend is not there, or not the right one.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class Supervisor:
     ) -> None:
         self._bundle, self._threads, self._clock = bundle, threads, clock
         self._backend = CPU_BACKEND if backend == "auto" else backend
+        self._chosen = choose(bundle, self._backend)
         self._allow_fallback = allow_fallback
         golden = read_arrays(bundle.files["golden.npz"], "golden.npz")
         self._picture: NDArray[np.uint8] = golden["image"][0]
@@ -280,7 +285,7 @@ class Supervisor:
             self._process = None
 
     def _spawn(self) -> EngineProcess:
-        return EngineProcess(self._bundle.files["model.tflite"], self._backend, self._threads)
+        return EngineProcess(self._chosen.model, self._backend, self._threads)
 
     def _settle(self, timeout_s: float) -> bool:
         """From a process that loads to an engine that is known to be right; waits for it.
@@ -308,7 +313,7 @@ class Supervisor:
         """
         try:
             check_model(process, self._bundle.contract)
-            exact = check_golden(self._bundle, process)
+            exact = check_golden(self._chosen.bundle, process)
             spent = []
             for _ in range(_WARM_UP):
                 quantise_into(self._picture, process.input())
@@ -349,6 +354,7 @@ class Supervisor:
         self.close()
         self.fallback = f"on the CPU: {why}"
         self._backend, self._right = CPU_BACKEND, {}
+        self._chosen = choose(self._bundle, CPU_BACKEND)
         self._times.clear()
 
     def _start_again(self, now: int) -> list[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 from edge_cns.bundle import FOR_CONVERSION, Bundle, read_bundle
 from edge_cns.errors import BadInputError
 from edge_cns.frames import FrameSource
+from edge_cns.runtime import log
 from edge_cns.runtime.engine.supervisor import SelfTest, Supervisor
 from edge_cns.runtime.live.dispatcher import Dispatcher
 from edge_cns.runtime.live.intake import Policy
@@ -27,6 +29,7 @@ from edge_cns.runtime.sinks.runner import SinkRunner, close_all
 from edge_cns.runtime.sinks.table import open_sink
 from edge_cns.runtime.sources.table import open_source
 from edge_cns.runtime.uri import public_uri
+from edge_cns.signing.policy import Mode, choose_policy
 
 __all__ = ["SessionSettings", "run_session"]
 
@@ -48,6 +51,8 @@ class SessionSettings:
         hot_celsius, low_percent: heat and battery charge at which the rate is reduced.
         reduced_fps: frames a second then.
         require_proof: refuse a bundle whose quantisation gate did not pass.
+        trust: folder of trusted public keys and root certificates; ``None`` takes that of the environment, if any.
+        signature: what a missing or a bad signature means; ``None`` requires one where there is a trust folder.
         record: new folder in which the session is kept; ``None`` keeps nothing.
         record_key: file with the key that seals it.
         record_limit_mb: size, in 10^6 bytes, from which its oldest segments are deleted.
@@ -65,6 +70,8 @@ class SessionSettings:
     low_percent: float = 20.0
     reduced_fps: float = 10.0
     require_proof: bool = False
+    trust: Path | None = None
+    signature: Mode | None = None
     record: Path | None = None
     record_key: Path | None = None
     record_limit_mb: int = 2000
@@ -87,9 +94,11 @@ def run_session(
         EdgeCnsError, OSError: the source failed for good.
     """
     limiter, power = Limiter(settings.max_fps), _power(settings)
-    bundle = read_bundle(path)
+    bundle = read_bundle(path, choose_policy(settings.trust, settings.signature))
     if settings.require_proof:
         bundle.require_proof()
+    if bundle.signature.remark:
+        log.say("signature_not_verified", f"{path.name} is {bundle.signature.text}", level=logging.WARNING)
     # What other targets are converted from is verified like the rest, and then only takes memory.
     bundle = replace(bundle, files={n: content for n, content in bundle.files.items() if n not in FOR_CONVERSION})
     uri = public_uri(settings.source)
@@ -215,6 +224,7 @@ def _selftest(bundle: Bundle, tested: SelfTest) -> dict[str, Any]:
         "model_sha256": hashlib.sha256(bundle.files["model.tflite"]).hexdigest(),
         "proof": bundle.proof,
         "calibrated": bundle.contract.decision.calibrated,
+        "signature": bundle.signature.text,
         "backend": tested.backend,
         "engine_version": tested.version,
         "engine_pid": tested.pid,

@@ -29,6 +29,8 @@ from edge_cns.runtime.recording.reader import Recording, Stored
 from edge_cns.runtime.recording.recorder import identity
 from edge_cns.runtime.recording.report import Report
 from edge_cns.runtime.selftest import check_golden, engine_identity
+from edge_cns.runtime.target import choose
+from edge_cns.signing.policy import Policy
 
 __all__ = ["replay"]
 
@@ -39,6 +41,7 @@ def replay(
     bundle: Path | None = None,
     key: bytes | None = None,
     backend: str | None = None,
+    policy: Policy | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Replay a recording and compare everything with what was recorded.
@@ -48,6 +51,7 @@ def replay(
         bundle: to replay with; ``None`` looks for the recorded one beside the folder and in the working folder.
         key: with which it was sealed.
         backend: engine; ``None`` takes the recorded one.
+        policy: what to do about the bundle's signature; ``None`` does not check it.
         progress: told how far it is, in MB.
 
     Raises:
@@ -56,14 +60,15 @@ def replay(
     """
     recording = Recording(folder, key)
     recorded = _checked(recording.header)
-    chosen = read_bundle(_find(folder, recorded["bundle"]) if bundle is None else bundle)
+    chosen = read_bundle(_find(folder, recorded["bundle"]) if bundle is None else bundle, policy)
     here = identity(chosen)
     if bundle is None:
         _require_same(chosen, recorded, here)
     name = str(recorded["engine"].get("name")) if backend is None else backend
-    with Classifier(chosen, open_backend(name, chosen.files["model.tflite"])) as classifier:
-        check_golden(chosen, classifier.backend)
-        tolerances = {name: int(chosen.quantisation["golden"]["tolerance_steps"][name]) for name in OUTPUTS}
+    loaded = choose(chosen, name)
+    with Classifier(loaded.bundle, open_backend(name, loaded.model)) as classifier:
+        check_golden(loaded.bundle, classifier.backend)
+        tolerances = {name: int(loaded.bundle.quantisation["golden"]["tolerance_steps"][name]) for name in OUTPUTS}
         report = Report(recorded, here | {"engine": engine_identity(classifier.backend)}, tolerances)
         _Replay(recording, classifier, report, progress).run()
     if not report.verdicts + report.records:

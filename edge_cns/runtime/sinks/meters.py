@@ -160,6 +160,7 @@ class Meters:
     def _build_metrics(self) -> Iterator[core.Metric]:
         facts = {name: str(self._selftest.get(name, "")) for name in _BUILD}
         facts["calibrated"] = str(bool(self._selftest.get("calibrated"))).lower()
+        facts["signature"] = str(self._selftest.get("signature", "")).partition(":")[0]  # without the reason
         yield core.InfoMetricFamily("edge_cns_build", "What runs here.", {"version": __version__, **facts})
 
 

@@ -294,7 +294,7 @@ def test_hostile_values_in_sealed_records_are_one_line_or_a_difference(plain_rec
         return value, attached
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "read_bundle", lambda path: loaded[0])
+        patch.setattr(module, "read_bundle", lambda *_: loaded[0])
         patch.setattr(module, "open_backend", lambda name, model: loaded[1])
         patch.setattr(module, "check_golden", lambda *_: True)
         folder = rewrite(plain_recording, tmp_path_factory.mktemp("hostile") / "r", change, None)

@@ -63,6 +63,7 @@ def selftest(**changes: Any) -> Record:
         "model_sha256": "ab" * 32,
         "proof": "passed",
         "calibrated": True,
+        "signature": "not verified: it is not signed",
         "backend": "litert",
         "engine_version": "2.1.6",
         "golden": "exact",

@@ -164,6 +164,7 @@ def test_what_runs_here():
     assert f"{{model_sha256={'ab' * 32}}}" in name
     assert f"{{version={__version__}}}" in name
     assert "{proof=passed}" in name
+    assert "{signature=not verified}" in name
     assert '{bundle=a"b\\c\n.cns}' in name
 
 

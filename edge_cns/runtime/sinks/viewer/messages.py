@@ -87,6 +87,7 @@ def hello_message(selftest: Value, audience: Audience, *, source: str, bundle: s
         "source": audience.text(source) or source.partition(" ")[0],
         "backend": audience.text(selftest.get("backend")),
         "golden": str(selftest.get("golden", "")),
+        "signature": audience.text(str(selftest.get("signature", "")).partition(":")[0]),
         "remarks": str(selftest.get("remarks", "")),
         "ended": audience.text(ended),
     }

@@ -49,7 +49,8 @@ def test_a_discreet_page_is_told_no_name_by_any_record(board):
     """Every place of every record that could hold one."""
     text = f"evidence for {FINDING}, and /clips/{FINDING}.mp4"
     board.take(
-        RecordType.SELFTEST, {"backend": text, "classes": [FINDING], "remarks": "uncalibrated", "golden": "exact"}
+        RecordType.SELFTEST,
+        {"backend": text, "classes": [FINDING], "remarks": "uncalibrated", "golden": "exact", "signature": text},
     )
     verdict(
         board,

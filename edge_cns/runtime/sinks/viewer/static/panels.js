@@ -68,6 +68,7 @@ export function renderHealth(status, hello) {
     ["Frames in, out", `${one(status.fps_in)} \u2192 ${one(status.fps_out)} /s`],
     ["Dropped", `${status.dropped} of ${status.seen ?? 0}`],
     ["Engine", status.backend || hello?.backend, (status.engine !== "up" || status.slow) && [status.backend, status.engine !== "up" && status.engine, status.slow && "slow"].filter(Boolean).join(", ")],
+    ["Signature", hello?.signature, hello?.signature?.startsWith("not verified") && hello.signature],
     ["Restarts", one(status.restarts, 0), status.restarts > 0 && `${status.restarts}`],
     ["Latency p50, p99", `${one(status.latency_ms[0])}, ${one(status.latency_ms[1])} ms`],
     ["of it the network", `${one(status.invoke_ms[0])}, ${one(status.invoke_ms[1])} ms`],
