@@ -9,8 +9,13 @@ demo: $(VENV)/demo.stamp
 	rm -rf demo
 	$(BIN)/edge-cns demo --out demo
 
+# Two at a time where only results count, one after the other where moments do.
+COMPUTING := $(wildcard tests/test_*.py) $(addprefix tests/,converters data decision evaluation signing training \
+  $(addprefix firmware_bridge/,dicom igtl micro sdk))
+
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile $(COMPUTING)
+	$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING))
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -115,7 +115,7 @@ def test_litert_that_is_missing(monkeypatch, files):
 
 def test_backends_by_name(files):
     assert isinstance(open_backend("litert", files["model.tflite"], threads=2), LiteRT)
-    with pytest.raises(BadInputError, match="no backend 'litret'; choose one of fake, litert"):
+    with pytest.raises(BadInputError, match="no backend 'litret'; choose one of edgetpu, fake, litert"):
         open_backend("litret", b"")
 
 
