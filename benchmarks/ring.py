@@ -5,7 +5,7 @@
     python -m benchmarks.ring --kills NAME.cns      # SIGKILL of machine and classifier, 100 times each
 
 The machine is a C program (`ring_machine.c`, built here), the reader Python. Hand-off is the time from a frame that is
-ready in the machine's own memory to an array of it in the reader. ZeroMQ is pyzmq's own library: pip install pyzmq.
+ready (drawn in the ring with `ring`, in the machine's own memory otherwise) to an array of it in the reader. ZeroMQ is pyzmq's own library: pip install pyzmq.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def build_machine(folder: Path) -> Path:
 def hand_off(program: Path, folder: Path, rounds: int = _ROUNDS) -> list[dict[str, Any]]:
     """Ring, Unix-socket copy and ZeroMQ in turns, for each size."""
     library = _zmq_library()
-    ways: dict[str, Callable[..., None]] = {"ring": _read_ring, "unix": _read_unix}
+    ways: dict[str, Callable[..., None]] = {"ring": _read_ring, "copy": _read_copied, "unix": _read_unix}
     if library is not None:
         ways["zmq"] = _read_zmq
     rows = []
@@ -123,6 +123,14 @@ def _start(program: Path, way: str, address: str, width: int, height: int, *more
 
 
 def _read_ring(program: Path, folder: Path, width: int, height: int, library: str | None, seen: _Seen) -> None:
+    _serve_ring(program, "ring", width, height, seen)
+
+
+def _read_copied(program: Path, folder: Path, width: int, height: int, library: str | None, seen: _Seen) -> None:
+    _serve_ring(program, "copy", width, height, seen)
+
+
+def _serve_ring(program: Path, way: str, width: int, height: int, seen: _Seen) -> None:
     name = f"benchmark-{os.getpid()}-{next(_NUMBER)}"
     source = open_ring(f"ring://{name}")
     source.reply.start(_Session())  # type: ignore[arg-type]
@@ -131,7 +139,7 @@ def _read_ring(program: Path, folder: Path, width: int, height: int, library: st
         if isinstance(delivery, Frame):
             seen.take(delivery.pixels)
         elif machine is None:
-            machine = _start(program, "ring", f"ring://{name}", width, height)
+            machine = _start(program, way, f"ring://{name}", width, height)
         elif delivery.kind.value == "disconnected":
             source.close()
         del delivery
@@ -197,8 +205,9 @@ def results(program: Path, bundle: Path, seconds: float = 60) -> list[dict[str, 
     """A C machine at 60 fps against `edge-cns run`: frame to verdict."""
     rows = []
     for size, (width, height) in SIZES.items():
-        with _classifier(bundle) as (name, log):
-            frames = round(seconds * _FPS)
+        frames = round(seconds * _FPS)
+        log = program.with_name(f"{size}.jsonl")
+        with _classifier(bundle, log) as name:
             command = [str(program), "result", f"ring://{name}", str(width), str(height), str(_FPS), str(frames)]
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         milliseconds = [int(line.split()[1]) / 1e6 for line in said[:-1]][_FPS:]
@@ -212,18 +221,16 @@ def results(program: Path, bundle: Path, seconds: float = 60) -> list[dict[str, 
 
 
 @contextmanager
-def _classifier(bundle: Path) -> Iterator[tuple[str, Path]]:
-    """`edge-cns run` behind a ring; yields the ring's name and the log."""
+def _classifier(bundle: Path, log: Path) -> Iterator[str]:
+    """`edge-cns run` behind a ring, whose name is yielded."""
     name = f"benchmark-{os.getpid()}-{next(_NUMBER)}"
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log.jsonl"
-        process = _run(bundle, name, log)
-        try:
-            _await(name)
-            yield name, log
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(20)
+    process = _run(bundle, name, log)
+    try:
+        _await(name)
+        yield name
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
 
 
 def _run(bundle: Path, name: str, log: Path) -> subprocess.Popen[bytes]:
@@ -266,7 +273,7 @@ while True:
 
 
 def _kill_machines(bundle: Path, times: int) -> dict[str, Any]:
-    with _classifier(bundle) as (name, _):
+    with tempfile.TemporaryDirectory() as folder, _classifier(bundle, Path(folder) / "log.jsonl") as name:
         session = _session_of(name)
         before: tuple[int, int] | None = None
         for n in range(times):

@@ -1,6 +1,7 @@
 /* A machine for benchmarks/ring.py: hands the same frames over in one of several ways, 8-bit grey, at a fixed rate.
  *
- *     ring_machine ring   ring://NAME  WIDTH HEIGHT FPS FRAMES           the SDK
+ *     ring_machine ring   ring://NAME  WIDTH HEIGHT FPS FRAMES           the SDK, frames drawn in the ring
+ *     ring_machine copy   ring://NAME  WIDTH HEIGHT FPS FRAMES           the SDK, frames copied into the ring
  *     ring_machine unix   SOCKET_PATH  WIDTH HEIGHT FPS FRAMES           a copy through a Unix stream socket
  *     ring_machine zmq    ENDPOINT     WIDTH HEIGHT FPS FRAMES LIBZMQ    ZeroMQ push, by its shared library
  *     ring_machine result ring://NAME  WIDTH HEIGHT FPS FRAMES           the SDK, and waits for verdicts
@@ -111,6 +112,25 @@ static bool hand_over(const uint8_t *pixels, const settings *asked, int64_t read
   return zmq_send_of_library(zmq_socket_of_ours, pixels, (size_t)asked->width * asked->height, 0) >= 0;
 }
 
+/* Drawn where the classifier will look at it: nothing is copied. */
+static bool draw_in_ring(const settings *asked, int64_t number, int64_t due) {
+  edge_cns_slot slot;
+  edge_cns_frame frame = {.format = EDGE_CNS_GREY8, .width = asked->width, .height = asked->height};
+  edge_cns_status status = edge_cns_acquire_slot(door, &slot);
+  if (status == EDGE_CNS_OK) {
+    memset(slot.pixels, (int)(number & 0xff), (size_t)asked->width * asked->height);
+    memcpy(slot.pixels + 8, &number, 8);
+  }
+  sleep_until(due);
+  if (status == EDGE_CNS_OK) {
+    frame.captured_ns = edge_cns_now();
+    memcpy(slot.pixels, &frame.captured_ns, 8);
+    status = edge_cns_submit(door, &slot, &frame);
+  }
+  if (status < 0) stop(edge_cns_error());
+  return status == EDGE_CNS_OK;
+}
+
 static atomic_bool ended;
 
 static void *read_results(void *argument) {
@@ -139,7 +159,7 @@ int main(int count, char **arguments) {
   if (count < 7) stop("usage: ring_machine WAY ADDRESS WIDTH HEIGHT FPS FRAMES [LIBZMQ]");
   settings asked = {arguments[1], arguments[2], count > 7 ? arguments[7] : NULL, (uint32_t)atoi(arguments[3]),
                     (uint32_t)atoi(arguments[4]), atof(arguments[5]), atol(arguments[6])};
-  const bool results = strcmp(asked.way, "result") == 0;
+  const bool results = strcmp(asked.way, "result") == 0, in_place = strcmp(asked.way, "ring") == 0;
   const size_t size = (size_t)asked.width * asked.height;
   uint8_t *pixels = malloc(size);
   pthread_t reader;
@@ -151,9 +171,14 @@ int main(int count, char **arguments) {
   if (results) pthread_create(&reader, NULL, read_results, NULL);
   const int64_t begun = edge_cns_now();
   for (int64_t n = 0; n < asked.frames; n++) {
+    const int64_t due = begun + (int64_t)((double)n * 1e9 / asked.fps);
+    if (in_place) {
+      lost += !draw_in_ring(&asked, n, due);
+      continue;
+    }
     if (results) speckle(pixels, size, (uint32_t)n);
     else memset(pixels, (int)(n & 0xff), size);
-    sleep_until(begun + (int64_t)((double)n * 1e9 / asked.fps));
+    sleep_until(due);
     const int64_t ready = edge_cns_now();
     if (!results) {
       memcpy(pixels, &ready, 8);
