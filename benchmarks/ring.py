@@ -5,7 +5,8 @@
     python -m benchmarks.ring --kills NAME.cns      # SIGKILL of machine and classifier, 100 times each
 
 The machine is a C program (`ring_machine.c`, built here), the reader Python. Hand-off is the time from a frame that is
-ready (drawn in the ring with `ring`, in the machine's own memory otherwise) to an array of it in the reader. ZeroMQ is pyzmq's own library: pip install pyzmq.
+ready (drawn in the ring with `ring`, in the machine's own memory otherwise) to an array of it in the reader. ZeroMQ is
+pyzmq's own library: pip install pyzmq.
 """
 
 from __future__ import annotations
