@@ -25,6 +25,8 @@ __all__ = [
     "OperationTimeoutError",
     "TamperedError",
     "UnsupportedError",
+    "brief",
+    "told",
 ]
 
 
@@ -70,3 +72,17 @@ class OperationTimeoutError(EdgeCnsError):
 
 class TamperedError(EdgeCnsError):
     """The content of a bundle does not match its manifest, or its signature."""
+
+
+def brief(error: BaseException, longest: int = 200) -> str:
+    """What another library says of an error, on one line of at most ``longest`` characters: for a line of ours."""
+    return " ".join(str(error).split())[:longest]
+
+
+def told(error: BaseException, longest: int = 200) -> str:
+    """Anybody's error on one line, for a log: ours by its text, others with their type, no path of an `OSError`."""
+    if isinstance(error, EdgeCnsError):
+        return brief(error, longest)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {brief(error, longest)}"

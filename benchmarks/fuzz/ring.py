@@ -7,7 +7,6 @@ python -m benchmarks.fuzz.ring -max_total_time=600
 from __future__ import annotations
 
 import mmap
-import os
 import sys
 
 import atheris
@@ -15,6 +14,7 @@ import atheris
 with atheris.instrument_imports(include=["firmware_bridge", "edge_cns.frames"]):
     from edge_cns.errors import BadInputError
     from edge_cns.frames import Frame
+    from edge_cns.runtime.sealed import sealed_memory
     from firmware_bridge.ring import wire
     from firmware_bridge.ring.memory import RingMemory
 
@@ -22,16 +22,9 @@ _KINDS = (wire.Hello, wire.Welcome, wire.Refused, wire.FrameMessage, wire.Event,
 _SLOTS, _SLOT = 4, 16 * mmap.PAGESIZE
 
 
-def _sealed() -> int:
-    import fcntl
-
-    descriptor = os.memfd_create("fuzz", os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, _SLOTS * _SLOT)
-    fcntl.fcntl(descriptor, 1033, 7)
-    return descriptor
-
-
-_MEMORY = RingMemory(_sealed(), wire.Hello(0, _SLOTS * _SLOT, _SLOT, _SLOTS, 0, ""), lambda slot: None)
+_MEMORY = RingMemory(
+    sealed_memory("fuzz", _SLOTS * _SLOT), wire.Hello(0, _SLOTS * _SLOT, _SLOT, _SLOTS, 0, ""), lambda slot: None
+)
 
 
 def one(data: bytes) -> None:

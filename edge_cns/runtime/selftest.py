@@ -7,8 +7,9 @@ tolerance that the gate measured and stored, and the class must be the same wher
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,7 +22,10 @@ from edge_cns.frames import Frame
 from edge_cns.preprocess import image, quantise_into
 from edge_cns.runtime.backends.base import Backend
 
-__all__ = ["check_golden", "engine_identity", "record_golden"]
+__all__ = ["Run", "check_golden", "compare_golden", "engine_identity", "identity", "record_golden"]
+
+Run: TypeAlias = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.int8]]]
+"""From the network's image, ``(height, width)`` uint8, to its outputs by name, int8 without their batch axis."""
 
 _VECTOR_EXTENSIONS = (
     *("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx_vnni", "amx_int8"),
@@ -31,12 +35,17 @@ _IMAGE_TOLERANCE = 2  # grey levels by which another OpenCV or processor may rou
 
 
 def engine_identity(backend: Backend) -> dict[str, Any]:
+    """`identity` of an engine."""
+    return identity(backend.name, backend.version)
+
+
+def identity(name: str, version: str) -> dict[str, Any]:
     """What golden outputs are exact for: engine, version, machine, vector extensions, and OpenCV's version."""
     cpuinfo = Path("/proc/cpuinfo")
     words = set(cpuinfo.read_text(errors="replace").split()) if cpuinfo.exists() else set()
     return {
-        "name": backend.name,
-        "version": backend.version,
+        "name": name,
+        "version": version,
         "machine": platform.machine(),
         "cpu_features": [e for e in _VECTOR_EXTENSIONS if e in words],
         "opencv": cv2.__version__,
@@ -57,14 +66,23 @@ def record_golden(backend: Backend, frames: list[NDArray[np.uint8]], spec: Input
     rows: dict[str, list[NDArray[Any]]] = {name: [] for name in ("image", *OUTPUTS)}
     for frame in frames:
         rows["image"].append(image(Frame(frame), spec))
-        _run(backend, rows["image"][-1])
-        for name in OUTPUTS:
-            rows[name].append(backend.output(name)[0])
+        for name, output in _run(backend, rows["image"][-1]).items():
+            rows[name].append(output)
     return {"frames": np.stack(frames)} | {name: np.stack(values) for name, values in rows.items()}
 
 
 def check_golden(bundle: Bundle, backend: Backend) -> bool:
-    """Run the bundle's golden vectors.
+    """Run the bundle's golden vectors on an engine: see `compare_golden`."""
+    return compare_golden(bundle, engine_identity(backend), lambda picture: _run(backend, picture))
+
+
+def compare_golden(bundle: Bundle, here: Mapping[str, Any], run: Run) -> bool:
+    """Run the bundle's golden vectors, in their order.
+
+    Args:
+        bundle: verified.
+        here: `identity` of what runs them.
+        run: runs one.
 
     Returns:
         Whether the comparison was exact (same engine, version and CPU features) rather than within tolerance.
@@ -88,7 +106,6 @@ def check_golden(bundle: Bundle, backend: Backend) -> bool:
         ) from None
     if not usable or golden["image"].dtype != np.uint8 or min(tolerances.values()) < 0:
         raise BadInputError(f"{bundle.path}: golden.npz does not fit the contract; convert the model again")
-    here = engine_identity(backend)
     exact_image = all(recorded.get(key) == here[key] for key in ("opencv", "machine", "cpu_features"))
     exact = bool(recorded == here)
     for i in range(count):
@@ -96,17 +113,18 @@ def check_golden(bundle: Bundle, backend: Backend) -> bool:
         _compare(
             f"golden frame {i}: preprocessed image", picture, golden["image"][i], 0 if exact_image else _IMAGE_TOLERANCE
         )
-        _run(backend, golden["image"][i])
+        outputs = run(golden["image"][i])
         for name in OUTPUTS:
-            output = backend.output(name)[0]
-            _compare(f"golden frame {i}: output {name!r}", output, golden[name][i], 0 if exact else tolerances[name])
-        _same_class(i, backend.output("logits")[0], golden["logits"][i], tolerances["logits"])
+            allowed = 0 if exact else tolerances[name]
+            _compare(f"golden frame {i}: output {name!r}", outputs[name], golden[name][i], allowed)
+        _same_class(i, outputs["logits"], golden["logits"][i], tolerances["logits"])
     return exact
 
 
-def _run(backend: Backend, picture: NDArray[np.uint8]) -> None:
+def _run(backend: Backend, picture: NDArray[np.uint8]) -> dict[str, NDArray[np.int8]]:
     quantise_into(picture, backend.input())
     backend.invoke()
+    return {name: backend.output(name)[0] for name in OUTPUTS}
 
 
 def _compare(what: str, here: NDArray[Any], golden: NDArray[Any], allowed: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.errors import BadInputError, InitialisationError, OperationError, OperationTimeoutError
+from edge_cns.errors import BadInputError, InitialisationError, OperationError, OperationTimeoutError, brief
 from edge_cns.progress import Progress, silent
 from edge_cns.quiet import quiet_stderr
 from edge_cns.training.meeting import VARIABLE, Cluster, meet
@@ -130,7 +130,7 @@ def join(cluster: Cluster, request: Mapping[str, Any], seconds: float, progress:
         with quiet_stderr():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=communication)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = brief(error)
         raise InitialisationError(
             f"{cluster.name(cluster.index)} could not be started ({reason}); check that its port is free and that each "
             "worker is a process of its own"

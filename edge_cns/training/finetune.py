@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_cns.errors import BadInputError, OperationError
+from edge_cns.errors import BadInputError, OperationError, brief
 from edge_cns.progress import Progress
 from edge_cns.training.batches import batches
 from edge_cns.training.dataset import Frames, in_parts
@@ -100,7 +100,7 @@ def _start(state: _State, path: Path, workers: Workers) -> list[dict[str, float]
     try:
         state.restore(checkpoint.arrays)
     except (KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = brief(error)
         raise BadInputError(f"the checkpoint in {path} does not fit ({reason}); remove it to start again") from None
     return checkpoint.history
 

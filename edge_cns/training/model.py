@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.contract import OUTPUTS
-from edge_cns.errors import BadInputError
+from edge_cns.errors import BadInputError, brief
 from edge_cns.preprocess import as_float
 from edge_cns.training.keras import keras
 
@@ -52,7 +52,7 @@ def read_classifier(path: Path) -> Any:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive makes zipfile, zlib, json, h5py or Keras raise what they like
-        reason = " ".join(str(error).split())[:120]
+        reason = brief(error)
         raise BadInputError(f"{path} cannot be loaded ({reason}); train again") from None
     if not isinstance(model.output, dict) or set(model.output) != set(OUTPUTS):
         raise BadInputError(f"{path} lacks the outputs {', '.join(OUTPUTS)}; make it with edge-cns train")

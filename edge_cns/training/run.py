@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge_cns.atomic import write_bytes, write_json
 from edge_cns.bundle import read_arrays
 from edge_cns.contract import Contract
-from edge_cns.errors import BadInputError
+from edge_cns.errors import BadInputError, brief
 from edge_cns.strict_json import load_json
 from edge_cns.training.augment import Augmentation
 
@@ -202,7 +202,7 @@ def unpack_checkpoint(content: bytes, name: str) -> Checkpoint:
         state = json.loads(arrays.pop("__state__").tobytes())
         return Checkpoint(state["epoch"], state["history"], arrays)
     except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = brief(error)
         raise BadInputError(f"{name} is damaged ({reason}); remove it to start again") from None
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
 import struct
-import sys
 
-from edge_cns.errors import BadInputError, UnsupportedError
-from edge_cns.runtime.uri import Options, split_uri
+from edge_cns.errors import BadInputError
+from edge_cns.runtime.uri import split_uri
 
 __all__ = ["RingUri", "abstract_name", "listen", "user_of"]
 
@@ -32,13 +32,9 @@ class RingUri:
 
     Raises:
         BadInputError: no name, or an option that there is not.
-        UnsupportedError: this is not Linux.
     """
 
     def __init__(self, uri: str) -> None:
-        if not sys.platform.startswith("linux"):
-            raise UnsupportedError("ring:// needs Linux: its memory and sockets are Linux's")
-        options: Options
         rest, options = split_uri(uri, {"uid": ""})
         if not _NAME.fullmatch(rest):
             raise BadInputError(f"{options.source} is no ring; give ring://NAME with letters, digits, dots and dashes")
@@ -65,7 +61,11 @@ def listen(uri: RingUri) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        why = "is served by another process" if error.errno == 98 else f"cannot be served ({error.strerror})"
+        why = (
+            "is served by another process"
+            if error.errno == errno.EADDRINUSE
+            else f"cannot be served ({error.strerror})"
+        )
         raise BadInputError(f"{uri.text} {why}; choose another name") from None
     return listening
 

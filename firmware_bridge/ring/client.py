@@ -8,7 +8,6 @@ with RingClient("cart", largest=(1080, 1920)) as machine:
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import secrets
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.errors import BadInputError, OperationError
+from edge_cns.runtime.sealed import sealed_memory
 from firmware_bridge.ring.address import abstract_name, user_of
 from firmware_bridge.ring.wire import (
     LARGEST,
@@ -41,8 +41,6 @@ from firmware_bridge.ring.wire import (
 
 __all__ = ["RingClient"]
 
-_F_ADD_SEALS = 1033
-_SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1, 2, 4
 _HANDSHAKE_SECONDS = 5.0
 
 
@@ -202,7 +200,7 @@ class RingClient:
         return len(self._free)
 
     def _offer(self, hello: Hello) -> None:
-        memory = _sealed_memory(hello.memory_bytes)
+        memory = sealed_memory("ring", hello.memory_bytes)
         try:
             self._map = mmap.mmap(memory, hello.memory_bytes)
             with suppress(BrokenPipeError):  # who hung up may have said why
@@ -240,10 +238,3 @@ def _connect(name: str) -> socket.socket:
         channel.close()
         raise BadInputError(f"ring://{name} is served by another user")
     return channel
-
-
-def _sealed_memory(size: int) -> int:
-    descriptor = os.memfd_create("edge-cns-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, size)
-    fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW | _SEAL_SEAL)
-    return descriptor

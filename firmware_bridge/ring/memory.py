@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import weakref
@@ -14,12 +13,11 @@ from numpy.typing import NDArray
 
 from edge_cns.errors import BadInputError
 from edge_cns.frames import MAX_SIDE
+from edge_cns.runtime.sealed import is_sealed
 from firmware_bridge.ring.wire import MAX_MEMORY, MAX_SLOTS, FrameMessage, Hello
 
 __all__ = ["RingMemory"]
 
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW if hasattr(fcntl, "F_SEAL_GROW") else 0x0002 | 0x0004
-_F_GET_SEALS = 1034
 _LEAST_FREE = 2  # slots that are left to the machine: below that a frame is copied, and its slot let go of at once
 
 
@@ -87,13 +85,9 @@ class RingMemory:
             raise BadInputError(f"slots of {hello.slot_bytes} bytes; give whole pages, and at most 1 GiB")
         if hello.memory_bytes != hello.slots * hello.slot_bytes or hello.memory_bytes > MAX_MEMORY:
             raise BadInputError(f"a ring of {hello.memory_bytes} bytes; give slots times their size, and at most 1 GiB")
-        try:
-            sealed = fcntl.fcntl(descriptor, _F_GET_SEALS) & _SEALS == _SEALS
-            size = os.fstat(descriptor).st_size
-        except OSError:
-            sealed, size = False, 0
-        if not sealed:  # reading behind the end of a file that shrank would end the process
+        if not is_sealed(descriptor):
             raise BadInputError("the ring is no sealed memory file; use the SDK's")
+        size = os.fstat(descriptor).st_size
         if size != hello.memory_bytes:
             raise BadInputError(f"the ring has {size} bytes where {hello.memory_bytes} are said")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_cns.decision.verdict import State
+from edge_cns.errors import OperationError
 from edge_cns.runtime.sinks.base import Record, RecordType, Session
 from firmware_bridge.ring.connection import Connection
 from firmware_bridge.ring.wire import LARGEST_HEAT, MAX_CLASSES, Outcome, ResultFlag, ResultMessage, StateCode
@@ -21,7 +22,7 @@ _NO_NUMBERS = np.empty(0, np.float32)
 
 
 class RingReply:
-    """A sink for the machine that is connected, if any. A machine that does not read loses results, not time."""
+    """A sink for the machine that is connected, if any. One that does not read loses results, and that is said."""
 
     lossless = False
 
@@ -32,7 +33,6 @@ class RingReply:
         self._digest = b""
         self._exam: Mapping[str, Any] = {}
         self._frames: Mapping[str, Any] = {}
-        self.lost = 0
 
     def start(self, session: Session) -> None:
         """Know the classes; from now on machines are let in."""
@@ -41,13 +41,19 @@ class RingReply:
         self._ready.set()
 
     def write(self, record: Record) -> None:
-        """Send a verdict, with what may be said of the exam."""
+        """Send a verdict, with what may be said of the exam.
+
+        Raises:
+            OperationError: the machine has not read what it was sent before.
+        """
         if record.type is RecordType.EXAM:
             self._exam = record.value
         elif record.type is RecordType.STATUS:
             self._frames = record.value["frames"]
         elif record.type is RecordType.VERDICT and (connection := self._connection) is not None:
-            self.lost += not connection.send(self._message(record, connection.wants_heat_map).pack())
+            message = self._message(record, connection.wants_heat_map)
+            if not connection.send(message.pack()):
+                raise OperationError("the machine does not read its results, or has just left")
 
     def close(self) -> None:
         """Nothing to finish."""

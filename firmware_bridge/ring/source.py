@@ -26,7 +26,6 @@ def open_ring(uri: str, *, live: bool = True) -> RingSource:
 
     Raises:
         BadInputError: no such name, or another process serves it.
-        UnsupportedError: this is not Linux.
     """
     return RingSource(RingUri(uri))
 

@@ -125,7 +125,7 @@ def test_a_device_that_goes_away_is_an_operation_that_failed(files, device, monk
         raise RuntimeError("Failed to execute request.\nUSB transfer error 5")
 
     monkeypatch.setattr(engine.interpreter, "invoke", gone)
-    with pytest.raises(OperationError, match=r"the Edge TPU failed or is gone .* plug it in again") as caught:
+    with pytest.raises(OperationError, match=r"the Edge TPU failed to run the model .* plug it in again") as caught:
         engine.invoke()
     assert "\n" not in str(caught.value)
     assert device == [{}]

@@ -6,6 +6,7 @@ scales and zero points, so that everything behind an engine (decision, recording
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.contract import OUTPUTS
-from edge_cns.errors import BadInputError, InitialisationError, OperationError, UnsupportedError
+from edge_cns.errors import BadInputError, InitialisationError, OperationError, UnsupportedError, brief
 from edge_cns.preprocess import as_float
 from edge_cns.runtime.backends.base import Backend
 from edge_cns.runtime.backends.packed import unpack
@@ -54,7 +55,7 @@ def tensor_facts(engine: Backend) -> dict[str, TensorFact]:
     return {name: TensorFact(shape, *engine.quantisation(name)) for name, shape in shapes.items()}
 
 
-class ConvertedModel:
+class ConvertedModel(ABC):
     """Base of engines with a float32 input ``image`` and float32 outputs by signature name.
 
     Args:
@@ -103,9 +104,9 @@ class ConvertedModel:
             raise InitialisationError(f"the converted model has no {name}; it is for another engine")
         return files, files[name]
 
+    @abstractmethod
     def run(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Run the engine: ``(1, H, W, 1)`` in [0, 1] to the outputs by name. An engine's own error may be raised."""
-        raise NotImplementedError
 
     def input(self) -> NDArray[Any]:
         """See `Backend.input`."""
@@ -117,7 +118,7 @@ class ConvertedModel:
         try:
             outputs = self.run(as_float(pixels))
         except Exception as error:  # every engine has its own
-            reason = " ".join(str(error).split())[:200]
+            reason = brief(error)
             raise OperationError(f"{self.name} failed to run the model ({reason})") from None
         for name, kept in self._outputs.items():
             fact, values = self._facts[name], outputs[name]

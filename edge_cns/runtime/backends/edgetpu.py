@@ -12,12 +12,10 @@ import re
 import sys
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_cns.contract import OUTPUTS
-from edge_cns.errors import BadInputError, InitialisationError, OperationError, UnsupportedError
+from edge_cns.errors import BadInputError, InitialisationError, UnsupportedError, brief
 from edge_cns.quiet import quiet_stderr
+from edge_cns.runtime.backends.interpreter import TfliteInterpreter
 from edge_cns.runtime.backends.packed import unpack
 from edge_cns.strict_json import load_json
 
@@ -33,7 +31,7 @@ _LIBRARY = "libedgetpu.so.1"
 _DEVICE = re.compile(r"(usb|pci)?(:\d{1,2})?")
 
 
-class EdgeTPU:
+class EdgeTPU(TfliteInterpreter):
     """A compiled model on an Edge TPU.
 
     Args:
@@ -47,6 +45,8 @@ class EdgeTPU:
     """
 
     name = "edgetpu"
+    _title = "the Edge TPU"
+    _mend = "; if the device is gone, plug it in again"
 
     def __init__(self, model: bytes, *, threads: int = 1) -> None:
         if sys.platform != "linux":
@@ -68,49 +68,22 @@ class EdgeTPU:
         self._delegate = _open(load_delegate, _device())
         try:
             with quiet_stderr():
-                self.interpreter: Any = Interpreter(
+                interpreter = Interpreter(
                     model_content=files[MODEL], num_threads=threads, experimental_delegates=[self._delegate]
                 )
-                self.interpreter.allocate_tensors()
-            inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+                interpreter.allocate_tensors()
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
             details = {"image": inputs[0]} | {name: outputs[places[name]] for name in OUTPUTS}
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             raise InitialisationError(
-                f"{MODEL} cannot be loaded on the Edge TPU ({_short(error)}); compile it again with a compiler that is "
+                f"{MODEL} cannot be loaded on the Edge TPU ({brief(error)}); compile it again with a compiler that is "
                 f"not newer than {_LIBRARY}, or plug the device in again"
             ) from None
-        self._details: dict[str, Any] = details
-        self._views = {name: self.interpreter.tensor(detail["index"]) for name, detail in details.items()}
-
-    def input(self) -> NDArray[Any]:
-        """See `Backend.input`."""
-        return self._views["image"]()  # type: ignore[no-any-return]
-
-    def invoke(self) -> None:
-        """See `Backend.invoke`. A device that was unplugged fails here; the engine has to be opened again."""
-        try:
-            self.interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise OperationError(f"the Edge TPU failed or is gone ({_short(error)}); plug it in again") from None
-
-    def output(self, name: str) -> NDArray[Any]:
-        """See `Backend.output`."""
-        return self._views[name]().copy()  # type: ignore[no-any-return]
-
-    def quantisation(self, name: str) -> tuple[float, int]:
-        """See `Backend.quantisation`."""
-        scale, zero_point = self._details[name]["quantization"]
-        return float(scale), int(zero_point)
-
-    def dtype(self, name: str) -> np.dtype[Any]:
-        """See `Backend.dtype`."""
-        found: np.dtype[Any] = np.dtype(self._details[name]["dtype"])
-        return found
+        self._take(interpreter, details)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._views.clear()
-        self.interpreter = None
+        super().close()
         self._delegate = None  # after the interpreter, which uses it
 
 
@@ -133,12 +106,12 @@ def _open(load_delegate: Any, device: str) -> Any:
             return load_delegate(_LIBRARY, {"device": device} if device else {})
     except OSError as error:
         raise InitialisationError(
-            f"{_LIBRARY} cannot be loaded ({_short(error)}); install Google's libedgetpu1-std: "
+            f"{_LIBRARY} cannot be loaded ({brief(error)}); install Google's libedgetpu1-std: "
             "https://coral.ai/docs/accelerator/get-started/"
         ) from None
     except (ValueError, RuntimeError) as error:
         raise InitialisationError(
-            f"no Edge TPU {device or 'of any kind'} could be started ({_short(error)}); plug it in, or choose another "
+            f"no Edge TPU {device or 'of any kind'} could be started ({brief(error)}); plug it in, or choose another "
             f"with {VARIABLE}"
         ) from None
 
@@ -153,9 +126,5 @@ def _places(content: bytes) -> dict[str, int]:
         return found
     except (BadInputError, KeyError, TypeError, ValueError) as error:
         raise InitialisationError(
-            f"{PLACES} does not tell the outputs ({_short(error)}); convert the bundle again"
+            f"{PLACES} does not tell the outputs ({brief(error)}); convert the bundle again"
         ) from None
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.contract import OUTPUTS
-from edge_cns.errors import InitialisationError
+from edge_cns.errors import InitialisationError, brief
 from edge_cns.extras import require
 from edge_cns.runtime.backends.converted import ConvertedModel
 
@@ -45,7 +45,7 @@ class OnnxRuntime(ConvertedModel):
             # The CPU by name: what is not asked for does not run.
             self._session: Any = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library has an exception for every stage of loading
-            reason = " ".join(str(error).split())[:200]
+            reason = brief(error)
             raise InitialisationError(
                 f"{MODEL} cannot be loaded by ONNX Runtime {self.version} ({reason}); install the version that "
                 "converted it, or convert the bundle again"

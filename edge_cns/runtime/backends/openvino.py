@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.contract import OUTPUTS
-from edge_cns.errors import InitialisationError
+from edge_cns.errors import InitialisationError, brief
 from edge_cns.extras import require
 from edge_cns.quiet import quiet_stderr
 from edge_cns.runtime.backends.converted import ConvertedModel
@@ -63,7 +63,7 @@ class OpenVino(ConvertedModel):
                 self._request: Any = compiled.create_infer_request()
             shapes = {p.get_any_name(): tuple(p.shape) for p in (*compiled.inputs, *compiled.outputs)}
         except Exception as error:  # RuntimeError, TypeError, KeyError: whatever the damage leads to
-            reason = " ".join(str(error).split())[:200]
+            reason = brief(error)
             raise InitialisationError(
                 f"{MODEL} cannot be loaded by OpenVINO {self.version} ({reason}); install the version that "
                 "converted it, or convert the bundle again"

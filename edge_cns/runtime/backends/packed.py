@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-from edge_cns.errors import InitialisationError
+from edge_cns.errors import InitialisationError, brief
 
 __all__ = ["pack", "unpack"]
 
@@ -34,5 +34,5 @@ def unpack(content: bytes) -> dict[str, bytes]:
                 raise ValueError(f"it unpacks to more than {_LARGEST} bytes")
             return {member.filename: archive.read(member) for member in archive.infolist()}
     except Exception as error:  # zipfile has an exception for every kind of damage
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise InitialisationError(f"this is no converted model ({reason}); make one with edge-cns convert-to") from None

@@ -7,7 +7,7 @@ import logging
 import platform
 from typing import Any
 
-from edge_cns.errors import InitialisationError
+from edge_cns.errors import InitialisationError, brief
 from edge_cns.runtime.backends.litert import LiteRT
 
 __all__ = ["TfliteRuntime"]
@@ -31,9 +31,8 @@ class TfliteRuntime(LiteRT):
             package = importlib.import_module("tflite_runtime")
             library = importlib.import_module("tflite_runtime.interpreter")
         except (ImportError, AttributeError) as error:  # the latter where it meets a newer numpy
-            reason = " ".join(str(error).split())[:200]
             raise InitialisationError(
-                f"tflite-runtime cannot be loaded ({reason}); run: pip install tflite-runtime 'numpy<2', "
+                f"tflite-runtime cannot be loaded ({brief(error)}); run: pip install tflite-runtime 'numpy<2', "
                 "in an environment with Python 3.11 or older"
             ) from None
         self.version = str(package.__version__)

@@ -16,7 +16,7 @@ import sys
 import time
 
 from edge_cns.contract import OUTPUTS
-from edge_cns.errors import EdgeCnsError
+from edge_cns.errors import EdgeCnsError, told
 from edge_cns.runtime.backends.base import Backend
 from edge_cns.runtime.backends.table import open_backend
 from edge_cns.runtime.engine.wire import IMAGE, LARGEST_MESSAGE, REPLY, REQUEST, Tensor, TensorMemory
@@ -24,6 +24,7 @@ from edge_cns.runtime.engine.wire import IMAGE, LARGEST_MESSAGE, REPLY, REQUEST,
 __all__ = ["main"]
 
 _PR_SET_PDEATHSIG = 1
+_LONGEST_TEXT = 1000  # characters of an error: a message has room for more
 
 
 def main(arguments: list[str]) -> None:
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> None:
         tensors = {name: _describe(engine, name) for name in (IMAGE, *OUTPUTS)}
     except Exception as error:  # an engine may be anybody's, and its reason shall not be lost
         kind = type(error).__name__ if isinstance(error, EdgeCnsError) else "InitialisationError"
-        channel.send(json.dumps({"error": kind, "text": _text(error)}).encode())
+        channel.send(json.dumps({"error": kind, "text": told(error, _LONGEST_TEXT)}).encode())
         return
     hello = {"name": engine.name, "version": engine.version, "tensors": {n: _json(t) for n, t in tensors.items()}}
     channel.send(json.dumps(hello).encode())
@@ -61,14 +62,8 @@ def _serve(channel: socket.socket, engine: Backend, memory: TensorMemory) -> Non
             for name in OUTPUTS:
                 memory.view(slot, name)[:] = engine.output(name)
         except Exception as error:  # as above
-            failure = _text(error).encode()
+            failure = told(error, _LONGEST_TEXT).encode()
         channel.send(REPLY.pack(number, slot, time.monotonic_ns() - started) + failure)
-
-
-def _text(error: Exception) -> str:
-    """What went wrong, in one line that fits a message."""
-    text = str(error) if isinstance(error, EdgeCnsError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:1000]
 
 
 def _settle(parent: int) -> None:

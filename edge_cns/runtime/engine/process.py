@@ -27,9 +27,9 @@ from edge_cns.runtime.engine.wire import (
     REQUEST,
     Tensor,
     TensorMemory,
-    sealed_memory,
 )
 from edge_cns.runtime.resident import resident_bytes
+from edge_cns.runtime.sealed import sealed_memory
 
 __all__ = ["EngineProcess", "Reply"]
 

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_cns.errors import InitialisationError
+from edge_cns.runtime.sealed import sealed_memory
 
-__all__ = ["IMAGE", "LARGEST_MESSAGE", "REPLY", "REQUEST", "SLOTS", "Tensor", "TensorMemory", "sealed_memory"]
+__all__ = ["IMAGE", "LARGEST_MESSAGE", "REPLY", "REQUEST", "SLOTS", "Tensor", "TensorMemory"]
 
 SLOTS = 3
 """Two frames in turn, so that one is prepared while the other runs, and one for the check."""
@@ -108,26 +109,3 @@ class TensorMemory:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-
-
-def sealed_memory(name: str, size: int, content: bytes | None = None) -> int:
-    """A descriptor of anonymous memory that nobody can make smaller, so that reading it never fails.
-
-    Args:
-        name: for those who look into ``/proc``.
-        size: bytes.
-        content: written and sealed against writing.
-    """
-    import fcntl
-
-    descriptor = os.memfd_create(f"edge-cns {name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-    if content is None:
-        os.ftruncate(descriptor, size)
-    else:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        seals |= fcntl.F_SEAL_WRITE
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-    return descriptor

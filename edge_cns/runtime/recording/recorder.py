@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_cns import __version__
 from edge_cns.bundle import MANIFEST, Bundle
-from edge_cns.errors import BadInputError
+from edge_cns.errors import BadInputError, told
 from edge_cns.frames import EventKind, Frame
 from edge_cns.runtime.live.observations import EngineChanged, Machine, Observation, Result
 from edge_cns.runtime.recording.codec import Entry, encode, pack
@@ -31,7 +31,6 @@ __all__ = ["Recorder", "identity"]
 
 _RETRY_S = 10.0
 _SHARE_FOR_FRAMES = 0.6  # of the time for closing
-_LONGEST_TEXT = 200
 
 
 class Recorder:
@@ -97,7 +96,7 @@ class Recorder:
         try:
             self._store.begin()
         except OSError as error:
-            raise BadInputError(f"nothing can be recorded ({_one_line(error)}); give another --record DIR") from None
+            raise BadInputError(f"nothing can be recorded ({told(error)}); give another --record DIR") from None
         self._say, self._state, self._bytes = on_event, "on", self._store.size
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -177,7 +176,7 @@ class Recorder:
         if self._state == "on":
             self._state = "stopped"
             again = f"tried again every {_RETRY_S:g} s; the classification goes on"
-            self._say("recording_stopped", f"{_one_line(error)}; {again}")
+            self._say("recording_stopped", f"{told(error)}; {again}")
 
     def _look_at(self, seen: Observation) -> None:
         """Remember what somebody needs who begins to read after this."""
@@ -225,13 +224,6 @@ def _claim(folder: Path) -> None:
         raise BadInputError(f"{folder} cannot be made ({error.strerror}); give another folder to --record") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise BadInputError(f"{folder} cannot be written; give another folder to --record")
-
-
-def _one_line(error: Exception) -> str:
-    """What went wrong, without the path that an `OSError` has with it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_TEXT]
 
 
 def _unheard(event: str, detail: str) -> None:

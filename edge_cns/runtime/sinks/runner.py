@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from edge_cns.errors import EdgeCnsError
+from edge_cns.errors import told
 from edge_cns.runtime.sinks.base import Record, RecordType, ResultSink, Session
 
 __all__ = ["SinkRunner", "close_all"]
@@ -18,7 +18,6 @@ _LOSSLESS_PIXELS = 8  # waiting records that keep their frame: a frame is MiB, a
 _VERDICTS_WAITING = 2  # of the others: an older one is not worth showing any more
 _OTHERS_WAITING = 256  # of the others, in all
 _REPORT_SECONDS = 10.0  # between two reports of the same kind of failure
-_LONGEST_TEXT = 200  # characters
 
 
 class SinkRunner:
@@ -203,12 +202,4 @@ class _Failures:
         said = self._open.setdefault(kind, False)
         if not said and now - self._said_at.get(kind, -_REPORT_SECONDS) >= _REPORT_SECONDS:
             self._open[kind], self._said_at[kind] = True, now
-            self._say(_one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    """What went wrong, without the path that an `OSError` has with it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error) if isinstance(error, EdgeCnsError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:_LONGEST_TEXT]
+            self._say(told(error))

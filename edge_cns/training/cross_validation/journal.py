@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge_cns.atomic import write_bytes, write_json
 from edge_cns.bundle import read_arrays
 from edge_cns.data.manifest import Manifest
-from edge_cns.errors import BadInputError
+from edge_cns.errors import BadInputError, brief
 from edge_cns.strict_json import load_json
 from edge_cns.training.cross_validation.settings import CrossValidationSettings
 
@@ -62,7 +62,7 @@ class Journal:
         try:
             return np.array(np.load(self._file(name), mmap_mode="r", allow_pickle=False)[part])
         except (ValueError, IndexError, EOFError) as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = brief(error)
             raise BadInputError(f"{self._file(name)} is damaged ({reason}); remove it and repeat the command") from None
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:

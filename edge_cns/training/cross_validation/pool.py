@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from edge_cns import __version__
-from edge_cns.errors import BadInputError, InitialisationError, OperationError
+from edge_cns.errors import BadInputError, InitialisationError, OperationError, brief
 from edge_cns.extras import require
 
 __all__ = ["Pool", "cores", "open_pool"]
@@ -136,7 +136,7 @@ class _Dask:
         try:
             yield from _in_turn(submit, tasks, 2 * max(1, slots))
         except (*lost, OSError) as error:  # of the cluster: a task's own errors come through as they are
-            reason = " ".join(str(error).split())[:200] or "it is gone"
+            reason = brief(error) or "it is gone"
             raise OperationError(f"the Dask cluster failed ({reason}); the same command goes on") from None
 
 
@@ -149,7 +149,7 @@ def _dask(address: str) -> Iterator[_Dask]:
         with quiet_stderr():  # it logs every attempt
             client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, *_TIMEOUTS) as error:
-        reason = " ".join(str(error).split())[:120] or "no answer"
+        reason = brief(error) or "no answer"
         raise InitialisationError(
             f"the Dask scheduler at {address} cannot be reached ({reason}); start it with: dask scheduler"
         ) from None
@@ -171,7 +171,7 @@ def _check_workers(client: Any, address: str) -> None:
     try:
         versions = set(client.run(_version).values())
     except Exception as error:  # whatever a worker without this package says
-        reason = " ".join(str(error).split())[:120]
+        reason = brief(error)
         raise InitialisationError(
             f"a Dask worker cannot load edge-cns ({reason}); install edge-cns[evaluate,cluster] {__version__} there"
         ) from None

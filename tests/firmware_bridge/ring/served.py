@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_cns.bundle import read_bundle
+from edge_cns.errors import OperationError
 from edge_cns.frames import Delivery, EventKind, Frame, MachineEvent
 from edge_cns.runtime.sinks.base import Record, RecordType, Session
 from firmware_bridge.ring.source import open_ring
@@ -30,6 +31,7 @@ class Served:
         self.bundle = read_bundle(bundle)
         self.source.reply.start(Session(self.bundle, self.uri, None))  # type: ignore[arg-type]
         self.keep = keep
+        self.lost = 0
         self.frames: list[Frame] = []
         self.sums: list[tuple[int, int]] = []
         self.other: list[Delivery] = []
@@ -76,7 +78,10 @@ class Served:
             "exam": "exam-1",
             "fetus": "",
         } | more
-        self.source.reply.write(Record(RecordType.VERDICT, said))
+        try:
+            self.source.reply.write(Record(RecordType.VERDICT, said))
+        except OperationError:
+            self.lost += 1
 
     def wait_for(self, condition, seconds: float = 10) -> None:
         until = time.monotonic() + seconds

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_cns.errors import InitialisationError
-from edge_cns.runtime.engine.wire import SLOTS, Tensor, TensorMemory, sealed_memory
+from edge_cns.runtime.engine.wire import SLOTS, Tensor, TensorMemory
 
 TENSORS = {
     "image": Tensor((1, 5, 7, 1), "|i1", 1 / 255, -128),
@@ -35,14 +35,6 @@ def test_both_sides_see_one_memory_and_no_tensor_overlaps():
     theirs.close()
     ours.close()
     ours.close()
-
-
-def test_sealed_content_cannot_be_changed():
-    descriptor = sealed_memory("test", 4, b"seal")
-    assert os.pread(descriptor, 10, 0) == b"seal"
-    with pytest.raises(PermissionError):
-        os.pwrite(descriptor, b"x", 0)
-    os.close(descriptor)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "|i1", "<f4", "O", "V9", "x"])
